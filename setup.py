@@ -1,0 +1,67 @@
+"""The package, as ament_python and pip build it. Exact versions stand in requirements.lock."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+PACKAGE = "vla_rl_nodes"
+HERE = Path(__file__).resolve().parent
+
+ROS_MESSAGES = [
+    "std-msgs", "std-srvs", "sensor-msgs", "geometry-msgs", "trajectory-msgs", "diagnostic-msgs",
+    "rcl-interfaces",
+]  # fmt: skip
+NODES = [
+    "camera_ingest", "proprio_ingest", "policy", "safety_filter", "episode", "recorder",
+    "sim_robot", "sim_cameras", "sim_expert",
+]  # fmt: skip
+
+
+def shared_files() -> list[tuple[str, list[str]]]:
+    """Everything that travels in share/vla_rl_nodes, folder by folder."""
+    folders: dict[str, list[str]] = {}
+    for top in ("config", "launch", "urdf"):
+        for path in sorted((HERE / top).rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                relative = path.relative_to(HERE)
+                folders.setdefault(f"share/{PACKAGE}/{relative.parent}", []).append(str(relative))
+    return list(folders.items())
+
+
+setup(
+    name=PACKAGE,
+    version="0.1.0",
+    description="Real-robot reinforcement learning over ROS 2",
+    license="Apache-2.0",
+    packages=find_packages(include=[PACKAGE, f"{PACKAGE}.*"]),
+    package_data={PACKAGE: ["py.typed"]},
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
+        (f"share/{PACKAGE}", ["package.xml"]),
+        *shared_files(),
+    ],
+    python_requires=">=3.11",
+    install_requires=[
+        "cryptography", "mcap", "numpy", "onnxruntime", "pillow", "pin", "pydantic", "PyYAML",
+        "rich", "rosbags", "zstandard",
+    ],
+    extras_require={
+        "ros": [
+            "ros-jazzy-rclpy", "ros-jazzy-rmw-fastrtps-cpp",
+            *(f"ros-jazzy-{name}" for name in ROS_MESSAGES),
+        ],
+        "sim": ["mujoco", "matplotlib"],
+        "learner": ["torch", "onnx"],
+        "dev": [
+            "colcon-common-extensions", "hypothesis", "mypy", "pytest", "ruff", "setuptools<80",
+            "types-PyYAML",
+        ],
+    },
+    entry_points={
+        "console_scripts": [
+            "vla-rl = vla_rl_nodes.cli:main",
+            *(f"{node} = vla_rl_nodes.nodes.{node}:main" for node in NODES),
+        ]
+    },
+    zip_safe=False,
+)  # fmt: skip
