@@ -1,0 +1,1 @@
+"""Action chunks to one action per control tick, without stutter."""

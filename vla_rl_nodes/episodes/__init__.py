@@ -1,0 +1,1 @@
+"""The episode's states, and who may move between them."""

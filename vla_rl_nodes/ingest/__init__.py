@@ -1,0 +1,1 @@
+"""Stamped buffers in, one aligned observation out."""
