@@ -1,0 +1,89 @@
+"""Starts one robot's graph: ros2 launch vla_rl_nodes bringup.launch.py sim:=true."""
+
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
+from vla_rl_nodes.bringup import graph
+from vla_rl_nodes.contract.load import load_contract
+
+
+def _nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    def argument(name: str) -> str:
+        return LaunchConfiguration(name).perform(context)
+
+    contract = argument("contract")
+    parameters: dict[str, dict[str, str]] = {"recorder": {"folder": argument("bags")}}
+    if argument("actor") == "policy":
+        parameters["policy"] = {
+            "bundle": argument("bundle"),
+            "trusted_keys": argument("trusted_keys"),
+        }
+    parameters["safety_filter"] = {
+        "safety": argument("safety"),
+        "controller": argument("controller"),
+    }
+    namespace = argument("namespace") or load_contract(contract).robot
+    return [
+        Node(
+            package="vla_rl_nodes",
+            executable=node.executable,
+            namespace=namespace,
+            parameters=[dict(node.parameters)],
+            output="screen",
+        )
+        for node in graph(
+            contract,
+            sim=argument("sim") == "true",
+            actor="sim_expert" if argument("actor") == "sim_expert" else "policy",
+            parameters=parameters,
+        )
+    ]
+
+
+def generate_launch_description() -> LaunchDescription:
+    """The arguments, and the nodes that they ask for."""
+    return LaunchDescription(
+        [
+            DeclareLaunchArgument(
+                "contract", default_value="franka_pick", description="Contract name or path."
+            ),
+            DeclareLaunchArgument(
+                "namespace", default_value="", description="Empty: the robot's name."
+            ),
+            DeclareLaunchArgument(
+                "sim",
+                default_value="false",
+                choices=["true", "false"],
+                description="Whether the simulated robot and its cameras run too.",
+            ),
+            DeclareLaunchArgument(
+                "actor",
+                default_value="policy",
+                choices=["policy", "sim_expert"],
+                description="What acts: the policy bundle, or the simulation's scripted expert.",
+            ),
+            DeclareLaunchArgument(
+                "bundle", default_value="", description="Policy bundle; empty: the shipped one."
+            ),
+            DeclareLaunchArgument(
+                "trusted_keys",
+                default_value="",
+                description="Folder of public keys; empty: the shipped one.",
+            ),
+            DeclareLaunchArgument(
+                "safety", default_value="", description="Safety limits; empty: the contract's."
+            ),
+            DeclareLaunchArgument(
+                "controller",
+                default_value="joint_trajectory",
+                choices=["joint_trajectory", "forward_position"],
+                description="Controller that the safety filter commands.",
+            ),
+            DeclareLaunchArgument(
+                "bags", default_value="bags/recorded", description="Folder for the bags."
+            ),
+            OpaqueFunction(function=_nodes),
+        ]
+    )

@@ -1,0 +1,189 @@
+"""The graph written once: which nodes run with which parameters, and how they are started.
+
+The launch files hand the same list to ``launch_ros`` that ``vla-rl up`` and ``vla-rl demo`` start
+as plain processes, so that a machine without ``ros2 launch`` runs the same graph.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+from vla_rl_nodes.contract.load import load_contract
+from vla_rl_nodes.errors import InputError
+
+Value = bool | int | float | str
+Actor = Literal["policy", "sim_expert"]
+
+
+@dataclass(frozen=True)
+class NodeSpec:
+    """One node: its executable, which is also its name, and its parameters."""
+
+    executable: str
+    parameters: Mapping[str, Value] = field(default_factory=dict)
+
+
+def graph(
+    contract: str,
+    *,
+    sim: bool,
+    actor: Actor = "policy",
+    parameters: Mapping[str, Mapping[str, Value]] | None = None,
+) -> list[NodeSpec]:
+    """The nodes of one robot.
+
+    Args:
+        contract: contract name or path; it names the robot.
+        sim: whether the simulated robot and its cameras run too.
+        actor: what acts: the policy bundle, or the scripted expert of the simulation.
+        parameters: further parameters by executable.
+
+    Raises:
+        InputError: parameters for a node that is not in the graph.
+    """
+    names = ["camera_ingest", "proprio_ingest", "safety_filter", "episode", "recorder", actor]
+    if sim:
+        names = ["sim_robot", "sim_cameras", *names]
+    further = parameters or {}
+    unknown = next((name for name in further if name not in names), None)
+    if unknown is not None:
+        raise InputError(unknown, "is no node of this graph", f"give one of {', '.join(names)}")
+    return [NodeSpec(name, {"contract": contract, **further.get(name, {})}) for name in names]
+
+
+def hold_pose(robot: str) -> list[NodeSpec]:
+    """The simulated robot alone, holding its pose."""
+    return [NodeSpec("sim_robot", {"robot": robot})]
+
+
+def command_line(spec: NodeSpec, namespace: str) -> list[str]:
+    """How a node is started as a process of its own."""
+    line = [
+        sys.executable, "-m", f"vla_rl_nodes.nodes.{spec.executable}",
+        "--ros-args", "-r", f"__ns:=/{namespace}",
+    ]  # fmt: skip
+    for name, value in spec.parameters.items():
+        # JSON is YAML: a text that looks like a number stays a text.
+        line += ["-p", f"{name}:={json.dumps(value)}"]
+    return line
+
+
+class Processes:
+    """Starts nodes, each as a process with a log file, and stops those that it started.
+
+    Use it as a context manager: leaving it stops everything, whatever happened inside.
+
+    Args:
+        log_folder: gets ``<executable>.log`` of each node.
+        environment: variables on top of this process's.
+    """
+
+    def __init__(self, log_folder: Path, environment: Mapping[str, str] | None = None) -> None:
+        self._log_folder = log_folder
+        self._environment = {**os.environ, **(environment or {})}
+        # Simulated time-critical threads must not compete with hidden worker threads.
+        for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+            self._environment.setdefault(variable, "1")
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, specs: Sequence[NodeSpec], namespace: str) -> None:
+        """Starts the nodes in their order."""
+        self._log_folder.mkdir(parents=True, exist_ok=True)
+        for spec in specs:
+            with (self._log_folder / f"{spec.executable}.log").open("ab") as log:
+                self._running[spec.executable] = subprocess.Popen(
+                    command_line(spec, namespace),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    env=self._environment,
+                    start_new_session=True,
+                )
+
+    def pid(self, executable: str) -> int:
+        """Process id of a started node."""
+        return self._running[executable].pid
+
+    def kill(self, executable: str) -> None:
+        """Ends one node without giving it a chance to say goodbye, as a crash would."""
+        self._running[executable].kill()
+        self._running[executable].wait()
+
+    def check(self) -> None:
+        """Refuses to go on when a node has ended.
+
+        Raises:
+            InputError: naming the node, the last line of its log, and the log.
+        """
+        for name, process in self._running.items():
+            if process.poll() is not None:
+                log = self._log_folder / f"{name}.log"
+                raise InputError(
+                    f"node {name}",
+                    f"ended with status {process.returncode} ({self.last_line(name)})",
+                    f"read {log}",
+                )
+
+    def last_line(self, executable: str) -> str:
+        """The last line that a node wrote."""
+        log = self._log_folder / f"{executable}.log"
+        lines = log.read_text(errors="replace").split("\n") if log.exists() else []
+        return next((line.strip() for line in reversed(lines) if line.strip()), "no output")
+
+    def stop(self, patience_s: float = 5.0) -> None:
+        """Interrupts every node, waits, and kills what is still there."""
+        for process in self._running.values():
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)
+        deadline = time.monotonic() + patience_s
+        for process in self._running.values():
+            try:
+                process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self._running.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+
+def run_until_interrupted(contract: str, sim: bool, bags: Path, logs: Path) -> int:
+    """Runs a robot's graph until Ctrl-C, or until a node ends.
+
+    Returns:
+        0 after Ctrl-C.
+
+    Raises:
+        InputError: a node ended by itself; its log is named.
+    """
+    nodes = graph(contract, sim=sim, parameters={"recorder": {"folder": str(bags.absolute())}})
+    namespace = load_contract(contract).robot
+    with Processes(logs) as processes:
+        processes.start(nodes, namespace)
+        names = ", ".join(node.executable for node in nodes)
+        print(f"running in /{namespace}: {names}; logs in {logs}; Ctrl-C stops", flush=True)
+        try:
+            while True:
+                processes.check()
+                time.sleep(0.2)
+        except KeyboardInterrupt:
+            return 0

@@ -1,0 +1,1 @@
+"""One thin ROS node per file: parameters, messages, QoS, and a call into a room."""

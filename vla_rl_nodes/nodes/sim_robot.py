@@ -1,0 +1,260 @@
+"""sim_robot: MuJoCo behind the topics of ros2_control and of the robot's drivers."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from functools import partial
+from typing import Any
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import Vector3, Wrench, WrenchStamped
+from rclpy.node import Node
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Float64MultiArray
+from std_srvs.srv import Trigger
+from trajectory_msgs.msg import JointTrajectory
+
+from vla_rl_nodes.contract.load import load_contract
+from vla_rl_nodes.errors import InputError
+from vla_rl_nodes.nodes import parameters
+from vla_rl_nodes.nodes.complaints import Complaints
+from vla_rl_nodes.nodes.event import OK, WARN, Event, time_message, to_message
+from vla_rl_nodes.nodes.qos import COMMAND, LATCHED, SENSOR, STREAM
+from vla_rl_nodes.nodes.spin import end_after_failed_tick, spin, take_realtime_priority
+from vla_rl_nodes.nodes.tick import TickThread
+from vla_rl_nodes.nodes.vector import vector_message
+from vla_rl_nodes.robots.load import load_robot
+from vla_rl_nodes.robots.model import Robot
+from vla_rl_nodes.sim.model import TIMESTEP_S
+from vla_rl_nodes.sim.scene import Scene, load_scene
+from vla_rl_nodes.sim.task import LiftPredicate
+from vla_rl_nodes.sim.world import World
+
+PERIOD_NS = 4_000_000  # joint states at 250 Hz
+SLOW_EVERY = 5  # gripper, wrench and reward at 50 Hz
+STATE_HZ = 30  # sim/state, and with it the cameras
+MOST_STEPS = 10  # made up after a pause: 20 ms; the rest of the pause is lost, and reported
+# Below the filter, which must see that a late physics is late.
+REALTIME_PRIORITY = 20
+STEP_NS = round(TIMESTEP_S * 1e9)
+
+
+def robot_and_scene(node: Node) -> tuple[Robot, Scene]:
+    """The robot and scene that a simulation node's parameters name."""
+    contract = parameters.text(node, "contract", "", "Contract name or path; names the robot.")
+    robot = parameters.text(node, "robot", "fr3", "Robot, where no contract is given.")
+    scene = parameters.text(node, "scene", "", "Scene; empty: the contract's, or a bare one.")
+    if contract:
+        agreed = load_contract(contract)
+        return load_robot(agreed.robot), load_scene(scene or agreed.name)
+    loaded = load_robot(robot)
+    return loaded, load_scene(scene or ("floor" if loaded.floating_base else "table"))
+
+
+class SimRobot(Node):
+    """Steps the physics in real time; a controller's last command is held for ever.
+
+    ``reset/request`` starts a new episode of the scene from the parameter ``seed``.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("sim_robot")
+        robot, scene = robot_and_scene(self)
+        self._seed = parameters.integer(
+            self, "seed", 0, 0, 2**31 - 1, "Seed of the next reset.", read_only=False
+        )
+        self.failed = False
+        self._robot, self._scene = robot, scene
+        self._complaints = Complaints(self.get_logger())
+        self._lock = threading.Lock()
+        self._world = World(robot, scene, self._seed)
+        self._predicate: LiftPredicate | None = None
+        if scene.task is not None:
+            name = scene.task.object
+            resting = float(self._world.object_pose(name)[0][2])
+            self._predicate = LiftPredicate(
+                f"{name}_z", resting, scene.task.lift_m, scene.task.hold_s
+            )
+        self._offer_topics()
+        self._started_ns = time.monotonic_ns()
+        self._steps = self._dropped_steps = self._ticks = self._states = 0
+        self._reported = (self._started_ns, 0)
+        self._ticker = TickThread(
+            PERIOD_NS, self._tick, partial(end_after_failed_tick, self), "physics"
+        )
+        self._report()
+        take_realtime_priority(self, REALTIME_PRIORITY)
+        self._ticker.start()
+        self.create_timer(1.0, self._report)
+
+    def _offer_topics(self) -> None:
+        topics = self._robot.topics
+        self._joints = self.create_publisher(JointState, topics.joint_states, SENSOR)
+        self._state = self.create_publisher(JointState, "sim/state", STREAM)
+        self._status = self.create_publisher(DiagnosticArray, "sim/status", LATCHED)
+        self._gripper = self._wrench = self._reward = None
+        if topics.gripper_joint_states is not None:
+            self._gripper = self.create_publisher(JointState, topics.gripper_joint_states, SENSOR)
+        if topics.wrench is not None:
+            self._wrench = self.create_publisher(WrenchStamped, topics.wrench, SENSOR)
+        if self._predicate is not None:
+            self._reward = self.create_publisher(JointState, "reward", STREAM)
+        self.create_subscription(
+            Float64MultiArray, topics.position_command, self._hear_positions, COMMAND
+        )
+        if topics.trajectory_command is not None:
+            self.create_subscription(
+                JointTrajectory, topics.trajectory_command, self._hear_trajectory, COMMAND
+            )
+        if topics.gripper_command is not None:
+            self.create_subscription(
+                Float64MultiArray, topics.gripper_command, self._hear_gripper, COMMAND
+            )
+        self.create_service(Trigger, "reset/request", self._reset)
+
+    def close(self) -> None:
+        """Stops the physics."""
+        self._ticker.stop()
+
+    def _tick(self, lateness_ns: int) -> None:
+        elapsed = (time.monotonic_ns() - self._started_ns) // STEP_NS
+        due = int(elapsed) - self._steps - self._dropped_steps
+        steps = min(max(due, 0), MOST_STEPS)
+        self._dropped_steps += max(due - steps, 0)
+        with self._lock:
+            self._world.step(steps)
+            self._steps += steps
+            stamp = self.get_clock().now().nanoseconds
+            world = self._world
+            joints = JointState(
+                name=list(self._robot.joints),
+                position=world.joint_positions.tolist(),
+                velocity=world.joint_velocities.tolist(),
+                effort=world.joint_efforts.tolist(),
+            )
+            slow = self._slow(stamp) if self._ticks % SLOW_EVERY == 0 else []
+            state = None
+            if self._ticks * PERIOD_NS * STATE_HZ >= self._states * 1_000_000_000:
+                self._states += 1
+                state = vector_message(stamp, *world.named_state())
+        self._ticks += 1
+        joints.header.stamp = time_message(stamp)
+        joints.header.frame_id = self._robot.base_frame
+        self._joints.publish(joints)
+        for publisher, message in slow:
+            publisher.publish(message)
+        if state is not None:
+            self._state.publish(state)
+
+    def _slow(self, stamp: int) -> list[tuple[Any, Any]]:
+        world, out = self._world, []
+        if self._gripper is not None and self._robot.gripper is not None:
+            message = JointState(
+                name=list(self._robot.gripper.joints),
+                position=world.finger_positions.tolist(),
+                velocity=world.finger_velocities.tolist(),
+            )
+            message.header.stamp = time_message(stamp)
+            out.append((self._gripper, message))
+        if self._wrench is not None:
+            force, torque = np.split(world.external_wrench(), 2)
+            wrench = WrenchStamped(
+                wrench=Wrench(force=Vector3(x=force[0], y=force[1], z=force[2]),
+                              torque=Vector3(x=torque[0], y=torque[1], z=torque[2]))
+            )  # fmt: skip
+            wrench.header.stamp = time_message(stamp)
+            wrench.header.frame_id = self._robot.base_frame
+            out.append((self._wrench, wrench))
+        if self._reward is not None and self._predicate is not None:
+            status = self._predicate.observe(world.time_s, *world.named_state())
+            values = [status.reward, float(status.success)]
+            message = vector_message(stamp, ["reward", "success"], values, "sim/predicate")
+            out.append((self._reward, message))
+        return out
+
+    def _reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self._seed = int(self.get_parameter("seed").value)
+        try:
+            with self._lock:
+                self._world.reset(self._seed)
+                if self._predicate is not None:
+                    self._predicate.reset()
+        except InputError as error:
+            response.success, response.message = False, str(error)
+            return response
+        self._report()
+        response.success, response.message = True, f"seed {self._seed}"
+        return response
+
+    def _hear_positions(self, message: Float64MultiArray) -> None:
+        topic = self._robot.topics.position_command
+        self._command(topic, lambda: self._world.command_positions(np.array(message.data)))
+
+    def _hear_gripper(self, message: Float64MultiArray) -> None:
+        topic = self._robot.topics.gripper_command or ""
+
+        def command() -> None:
+            if len(message.data) != 1:
+                raise InputError(topic, f"holds {len(message.data)} values", "send one width in m")
+            self._world.command_gripper(float(message.data[0]))
+
+        self._command(topic, command)
+
+    def _hear_trajectory(self, message: JointTrajectory) -> None:
+        topic = self._robot.topics.trajectory_command or ""
+
+        def command() -> None:
+            if sorted(message.joint_names) != sorted(self._robot.joints):
+                raise InputError(topic, "names other joints", "name each of the arm's joints once")
+            order = [message.joint_names.index(name) for name in self._robot.joints]
+            points = []
+            for point in message.points:
+                at = point.time_from_start
+                if len(point.positions) != len(order):
+                    raise InputError(topic, "a point has another length", "send one per joint")
+                points.append((at.sec + at.nanosec * 1e-9, np.array(point.positions)[order]))
+            stamp = message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
+            # A zero stamp means "from now", as for the real controller.
+            ago = (self.get_clock().now().nanoseconds - stamp) / 1e9 if stamp else 0.0
+            if abs(ago) > 1.0:
+                raise InputError(topic, f"is stamped {ago:.3f} s ago", "check stamps and clocks")
+            self._world.command_trajectory(points, self._world.time_s - ago)
+
+        self._command(topic, command)
+
+    def _command(self, topic: str, command: Any) -> None:
+        try:
+            with self._lock:
+                command()
+        except InputError as error:
+            self._complaints.say(f"{topic}: {error}", kind=f"{topic} {error.remedy}")
+
+    def _report(self) -> None:
+        now = time.monotonic_ns()
+        then, steps = self._reported
+        self._reported = (now, self._steps)
+        passed = max(now - then, 1)
+        factor = (self._steps - steps) * STEP_NS / passed
+        values = {
+            "real_time_factor": f"{factor:.3f}",
+            "seed": str(self._seed),
+            "steps": str(self._steps),
+            "dropped_steps": str(self._dropped_steps),
+        }
+        level = WARN if self._steps and factor < 0.95 else OK
+        stamp = self.get_clock().now().nanoseconds
+        self._status.publish(
+            to_message(Event("sim_robot", "running", values, self._robot.name, level, stamp))
+        )
+
+
+def main(args: list[str] | None = None) -> int:
+    """Entry point."""
+    return spin(SimRobot, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

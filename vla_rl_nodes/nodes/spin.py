@@ -1,0 +1,81 @@
+"""How every node of this package starts, spins and stops."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from collections.abc import Callable
+
+import rclpy
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+
+from vla_rl_nodes.errors import InputError
+
+
+def end_after_failed_tick(node: Node, line: str) -> None:
+    """Ends a node whose tick raised: it must not look alive while it does nothing.
+
+    During an orderly stop a tick may find its publishers gone; that is no failure.
+    """
+    if not node.context.ok():
+        return
+    node.failed = True
+    node.get_logger().fatal(f"{node.get_name()}: tick failed: {line}; the node ends")
+    rclpy.try_shutdown(context=node.context)
+
+
+def take_realtime_priority(node: Node, priority: int) -> None:
+    """Gives the process's threads a real-time priority where the system allows it.
+
+    As ros2_control's controller manager does. Without the right (``ulimit -r``, CAP_SYS_NICE)
+    the node runs all the same, and a busy machine can then make it late.
+
+    Args:
+        node: says what it got.
+        priority: of SCHED_FIFO, 1 to 99; the controllers themselves usually have 50.
+    """
+    try:
+        # The middleware's threads too: a filter that ticks but hears nothing has to stop the arm.
+        for thread in os.listdir("/proc/self/task"):
+            os.sched_setscheduler(int(thread), os.SCHED_FIFO, os.sched_param(priority))
+    except (OSError, AttributeError):
+        node.get_logger().info("no real-time priority: not permitted; a busy machine can delay it")
+        return
+    node.get_logger().info(f"real-time priority {priority}")
+
+
+def spin(make_node: Callable[[], Node], args: list[str] | None = None) -> int:
+    """Creates a node, spins it until it is interrupted, and closes it.
+
+    Returns:
+        The process's exit status: 0 after an orderly stop, 2 for bad parameters or files.
+    """
+    # A pure-Python callback may hold the interpreter for a switch interval; the default of 5 ms
+    # would be a whole filter tick late.
+    sys.setswitchinterval(5e-4)
+    rclpy.init(args=args)
+    try:
+        node = make_node()
+    except InputError as error:
+        print(f"[ERROR] {error}", file=sys.stderr)
+        rclpy.try_shutdown()
+        return 2
+    # What exists now lives as long as the node: keep the collector from scanning it in a tick.
+    gc.collect()
+    gc.freeze()
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        executor.spin()
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    finally:
+        close = getattr(node, "close", None)
+        if close is not None:
+            close()
+        executor.remove_node(node)
+        node.destroy_node()
+        rclpy.try_shutdown()
+    return 1 if getattr(node, "failed", False) else 0

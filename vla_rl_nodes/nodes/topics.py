@@ -1,0 +1,75 @@
+"""What an episode's bag holds: every topic of the graph, with its type and how it is offered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import WrenchStamped
+from sensor_msgs.msg import Image, Imu, JointState
+from std_msgs.msg import Float64MultiArray
+from trajectory_msgs.msg import JointTrajectory
+
+from vla_rl_nodes.contract.spec import Contract
+from vla_rl_nodes.robots.model import Robot
+
+Offered = Literal["stream", "sensor", "latched"]
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A topic relative to the robot's namespace, its message class, and its QoS."""
+
+    topic: str
+    message: type[Any]
+    kind: Offered
+
+    @property
+    def type_name(self) -> str:
+        """The type as ROS writes it, such as sensor_msgs/msg/Image."""
+        package = self.message.__module__.split(".")[0]
+        return f"{package}/msg/{self.message.__name__}"
+
+
+def recorded_topics(contract: Contract, robot: Robot) -> list[Recorded]:
+    """Everything worth keeping of an episode of this contract on this robot.
+
+    Images are recorded as the policy consumes them, after the contract's crop and resize.
+    """
+    topics = robot.topics
+    found = [
+        Recorded(stream.topic, Image if stream.kind == "image" else JointState, "stream")
+        for stream in contract.streams
+    ]
+    for topic, message in (
+        (topics.joint_states, JointState),
+        (topics.gripper_joint_states, JointState),
+        (topics.wrench, WrenchStamped),
+        (topics.imu, Imu),
+    ):
+        if topic is not None:
+            found.append(Recorded(topic, message, "sensor"))
+    for topic, message in (
+        (topics.position_command, Float64MultiArray),
+        (topics.trajectory_command, JointTrajectory),
+        (topics.gripper_command, Float64MultiArray),
+        ("policy/chunk", JointTrajectory),
+        ("policy/command", JointState),
+        ("policy/residual", JointState),
+        ("policy/status", DiagnosticArray),
+        ("intervention/command", JointState),
+        ("safety/executed", JointState),
+        ("safety/reference", JointState),
+        ("safety/status", DiagnosticArray),
+        ("reward", JointState),
+        ("sim/state", JointState),
+        ("sim/status", DiagnosticArray),
+    ):
+        if topic is not None and topic not in {r.topic for r in found}:
+            found.append(Recorded(topic, message, "stream"))
+    found += [
+        Recorded("episode/state", DiagnosticArray, "latched"),
+        Recorded("episode/label", DiagnosticArray, "latched"),
+    ]
+    return found
