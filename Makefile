@@ -1,0 +1,35 @@
+# Two commands for people: `make demo` and `make test`. Each sets up all that it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+LOCK := requirements.lock
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint $(LOCK)
+export PYTHONDONTWRITEBYTECODE = 1
+
+.PHONY: demo test lint clean
+
+demo: $(VENV)/run.stamp
+	$(BIN)/vla-rl demo --out demo_output $(DEMO_ARGS)
+
+test: $(VENV)/test.stamp lint
+	$(BIN)/python -m pytest -m "not nightly" $(TEST_ARGS)
+
+lint: $(VENV)/test.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+$(VENV)/run.stamp: $(LOCK) setup.py
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) setuptools wheel
+	$(PIP) --no-build-isolation --editable ".[ros,sim]"
+	touch $@
+
+# The learner's torch comes after the robot's packages and from the same lock.
+$(VENV)/test.stamp: $(VENV)/run.stamp
+	$(PIP) torch
+	$(PIP) --no-build-isolation --editable ".[ros,sim,learner,dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) build install log demo_output
