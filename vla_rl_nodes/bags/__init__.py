@@ -1,0 +1,1 @@
+"""Episode bags: one MCAP file per episode, its manifest, and its reader."""

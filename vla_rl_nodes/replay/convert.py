@@ -1,0 +1,237 @@
+"""An episode's bag to a folder of transitions, the same bytes every time."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_rl_nodes.bags.manifest import Outcome
+from vla_rl_nodes.bags.reader import EpisodeReader
+from vla_rl_nodes.contract.observation import Observation
+from vla_rl_nodes.contract.spec import Contract
+from vla_rl_nodes.errors import InputError
+from vla_rl_nodes.replay.episode import (
+    FIELDS,
+    HEADER,
+    ArrayFile,
+    EpisodeData,
+    EpisodeHeader,
+    Transitions,
+    content_sha256,
+    header_bytes,
+    load_episode,
+    npy_bytes,
+)
+from vla_rl_nodes.replay.labels import chunks_at, privileged_at, reasons_at
+from vla_rl_nodes.replay.observe import Rebuilt, Unbuilt, by_rule, read_samples, rebuild
+from vla_rl_nodes.replay.outcome import Ending, ends, read_ending, read_rewards
+from vla_rl_nodes.replay.recording import (
+    INTERVENTION_COMMAND,
+    POLICY_COMMAND,
+    POLICY_RESIDUAL,
+    SAFETY_EXECUTED,
+    Recording,
+    read_recording,
+)
+from vla_rl_nodes.replay.steps import Tick, actions_at, read_ticks
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """The steps that are kept: ticks and what they saw [T], the last observation, the count of
+    what was left out and why, and whether the last step is the one that ended the episode."""
+
+    ticks: list[Tick]
+    seen: list[Rebuilt]
+    last: Observation
+    stamps_ns: list[int]
+    counts: dict[str, int]
+    last_is_end: bool
+
+
+def convert_episode(bag: Path, contract: Contract, out_dir: Path) -> Path:
+    """Converts a bag to ``<out_dir>/<episode id>/``: ``episode.json`` and one .npy per array.
+
+    The folder appears whole or not at all. Where it exists with the same content nothing is
+    written, so that a conversion may be repeated at will.
+
+    Args:
+        bag: a closed bag's folder or its ``.mcap`` file.
+        contract: the one that the episode was recorded with.
+        out_dir: made when it does not exist.
+
+    Returns:
+        The episode's folder.
+
+    Raises:
+        InputError: the bag is damaged, not closed, of another contract or without a single step,
+            or the folder exists with other content or cannot be written.
+    """
+    episode = build_episode(bag, contract)
+    folder = out_dir / episode.header.episode_id
+    if folder.exists():
+        return _same(folder, episode)
+    try:
+        out_dir.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=".converting-", dir=out_dir))
+        try:
+            for name, array in episode.transitions.arrays().items():
+                (temporary / f"{name}.npy").write_bytes(npy_bytes(array))
+            (temporary / HEADER).write_bytes(header_bytes(episode.header))
+            temporary.chmod(0o755)
+            temporary.rename(folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    except OSError as error:
+        if folder.exists():  # another conversion was faster
+            return _same(folder, episode)
+        reason = (error.strerror or "input/output error").lower()
+        raise InputError(
+            folder, f"cannot be written ({reason})", "free space or choose another folder"
+        ) from error
+    return folder
+
+
+def _same(folder: Path, episode: EpisodeData) -> Path:
+    try:
+        equal = load_episode(folder).header == episode.header
+    except InputError:
+        equal = False  # damaged, or no episode at all
+    if not equal:
+        raise InputError(folder, "exists with other content", "remove it or choose another folder")
+    return folder
+
+
+def build_episode(bag: Path, contract: Contract) -> EpisodeData:
+    """The transitions of a bag, in memory; see :func:`convert_episode`."""
+    taken = sorted(set(FIELDS) & {stream.key for stream in contract.streams})
+    if taken:
+        raise InputError(
+            f"contract {contract.name}", f"stream '{taken[0]}' has an array's name", "rename it"
+        )
+    reader = EpisodeReader(bag)
+    recording = read_recording(reader, contract)
+    ending = read_ending(recording, contract, reader.metadata.get("outcome"))
+    steps = _choose(recording, contract, ending)
+    stamps = steps.stamps_ns[:-1]
+    names = contract.action.names
+    intervention = actions_at(recording, INTERVENTION_COMMAND, names, stamps)
+    executed = actions_at(recording, SAFETY_EXECUTED, names, stamps)
+    reward, sources = read_rewards(recording, steps.stamps_ns)
+    terminated, truncated = ends(ending.outcome, len(stamps), steps.last_is_end)
+    versions = list(dict.fromkeys(tick.policy_version for tick in steps.ticks))
+    privileged = privileged_at(recording, contract, stamps)
+    transitions = Transitions(
+        stamp_ns=np.array(steps.stamps_ns, dtype=np.int64),
+        action_proposed=actions_at(recording, POLICY_COMMAND, names, stamps),
+        action_residual=actions_at(recording, POLICY_RESIDUAL, names, stamps),
+        action_intervention=intervention,
+        action_executed=executed,
+        intervened=np.asarray(np.isfinite(intervention).all(axis=1), dtype=np.bool_),
+        reward=reward,
+        terminated=terminated,
+        truncated=truncated,
+        chunk_id=np.array([t.chunk_id for t in steps.ticks], dtype=np.int32),
+        chunk_index=np.array([t.chunk_index for t in steps.ticks], dtype=np.int32),
+        delay=np.array([t.delay for t in steps.ticks], dtype=np.int32),
+        noise_seed=np.array([t.noise_seed for t in steps.ticks], dtype=np.int64),
+        policy_version=np.array(
+            [versions.index(t.policy_version) for t in steps.ticks], dtype=np.int32
+        ),
+        safety_reasons=reasons_at(recording, steps.stamps_ns),
+        observation_match=np.array([s.match for s in steps.seen], dtype=np.uint8),
+        rule_differs=np.array([s.rule_differs for s in steps.seen], dtype=np.bool_),
+        chunk=chunks_at(recording, contract, stamps),
+        privileged=None if privileged is None else privileged[0],
+        observations={
+            stream.key: np.stack(
+                [s.observation[stream.key] for s in steps.seen] + [steps.last[stream.key]]
+            )
+            for stream in contract.streams
+        },
+    )
+    counts = {
+        **steps.counts,
+        "executed_missing": int(np.isnan(executed).any(axis=1).sum()),
+        "reward_missing": int(np.isnan(reward).sum()),
+    }
+    arrays = transitions.arrays()
+    manifest = reader.manifest
+    header = EpisodeHeader(
+        episode_id=recording.episode_id,
+        contract=contract.name,
+        contract_sha256=contract.sha256,
+        bag_sha256=None if manifest is None else manifest.sha256,
+        outcome=cast(Outcome, ending.outcome.value),
+        reason=ending.reason,
+        seed=ending.seed,
+        task=ending.task,
+        robot=ending.robot,
+        steps=len(stamps),
+        policy_hz=contract.policy_hz,
+        chunk_length=contract.action.chunk_length,
+        action_names=list(names),
+        streams={
+            s.key: ("|u1" if s.kind == "image" else "<f4", list(s.shape)) for s in contract.streams
+        },
+        privileged_names=[] if privileged is None else privileged[1],
+        policy_versions=versions,
+        reward_sources=sources,
+        counts=counts,
+        refused={topic: n for topic, n in sorted(recording.refused.items()) if n},
+        recorder_dropped={} if manifest is None else dict(manifest.dropped),
+        content_sha256=content_sha256(arrays),
+        files={f: _file(a) for f, a in arrays.items()},
+    )
+    return EpisodeData(header, transitions)
+
+
+def _file(array: NDArray[Any]) -> ArrayFile:
+    return ArrayFile(
+        sha256=hashlib.sha256(npy_bytes(array)).hexdigest(),
+        dtype=array.dtype.str,
+        shape=list(array.shape),
+    )
+
+
+def _choose(recording: Recording, contract: Contract, ending: Ending) -> _Steps:
+    """The ticks before the episode's end whose observation can be rebuilt, and the end's."""
+    ticks, repeated = read_ticks(recording)
+    samples = read_samples(recording, contract)
+    counts = {"ticks": len(ticks), "ticks_repeated": repeated, "after_end": 0}
+    counts |= {f"dropped_{reason.value}": 0 for reason in Unbuilt}
+    kept: list[Tick] = []
+    seen: list[Rebuilt] = []
+    for tick in ticks:
+        if tick.stamp_ns >= ending.stamp_ns:
+            counts["after_end"] += 1
+            continue
+        rebuilt = rebuild(contract, samples, tick)
+        if isinstance(rebuilt, Unbuilt):
+            counts[f"dropped_{rebuilt.value}"] += 1
+            continue
+        kept.append(tick)
+        seen.append(rebuilt)
+    last = by_rule(contract, samples, ending.stamp_ns)
+    stamps = [tick.stamp_ns for tick in kept]
+    counts["dropped_last"] = int(last is None and bool(kept))
+    if last is not None:
+        stamps.append(ending.stamp_ns)
+    elif kept:
+        # The last tick's own observation becomes the last one; its step has no successor.
+        kept.pop()
+        last = seen.pop().observation
+    if not kept or last is None:
+        raise InputError(
+            recording.place, "gives no step: no observation could be rebuilt", "record it again"
+        )
+    counts["gaps"] = sum(2 * (b - a) > 3 * contract.period_ns for a, b in pairwise(stamps))
+    return _Steps(kept, seen, last, stamps, counts, last_is_end=counts["dropped_last"] == 0)

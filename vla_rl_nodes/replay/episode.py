@@ -1,0 +1,263 @@
+"""One episode of transitions: its arrays, its description, and their folder."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from vla_rl_nodes.bags.manifest import Count, EpisodeId, Outcome, Sha256
+from vla_rl_nodes.errors import InputError
+
+HEADER = "episode.json"
+_LARGEST_HEADER = 1 << 22
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class ArrayFile(_Strict):
+    """One ``.npy`` file: its hash, NumPy dtype and shape."""
+
+    sha256: Sha256
+    dtype: str
+    shape: list[Count]
+
+
+class EpisodeHeader(_Strict):
+    """episode.json.
+
+    Attributes:
+        streams: each observation stream's NumPy type and shape.
+        policy_versions: the table that the array ``policy_version`` indexes.
+        counts: ``ticks`` of the episode; of these ``after_end`` and ``dropped_*`` made no step,
+            for the reasons in ``replay.observe.Unbuilt``; ``dropped_last`` is 1 where the end
+            could not be observed; ``gaps`` are steps longer than one and a half periods.
+        refused: messages per topic that broke the contract or repeated a stamp.
+        recorder_dropped: messages per topic that the recorder could not keep up with.
+        content_sha256: over the names, types, shapes and bytes of all arrays.
+    """
+
+    replay: Literal[1] = 1
+    episode_id: EpisodeId
+    contract: str
+    contract_sha256: Sha256
+    bag_sha256: Sha256 | None
+    outcome: Outcome
+    reason: str
+    seed: int | None
+    task: str
+    robot: str
+    steps: Annotated[int, Field(ge=1)]
+    policy_hz: Annotated[int, Field(ge=1)]
+    chunk_length: Annotated[int, Field(ge=1)]
+    action_names: list[str]
+    streams: dict[str, tuple[Literal["|u1", "<f4"], list[Count]]]
+    privileged_names: list[str]
+    policy_versions: list[str]
+    reward_sources: list[str]
+    counts: dict[str, Count]
+    refused: dict[str, Count]
+    recorder_dropped: dict[str, Count]
+    content_sha256: Sha256
+    files: dict[str, ArrayFile]
+
+
+@dataclass(frozen=True)
+class Transitions:
+    """T steps of one episode; row k+1 of an observation is the next observation of step k.
+
+    Attributes:
+        stamp_ns: int64 [T+1]: the control ticks, then the end; nanoseconds, node clock.
+        action_proposed: float32 [T, A]: the policy's; NaN rows where there was none.
+        action_residual: float32 [T, A]: added to it; NaN rows where there was none.
+        action_intervention: float32 [T, A]: the person's; NaN rows where there was none.
+        action_executed: float32 [T, A]: what the filter accepted; NaN rows where nothing.
+        intervened: bool [T]: whether a person's action carries the tick's stamp.
+        reward: float32 [T]: NaN where no reward was published during the step.
+        terminated: bool [T]: the step in which success or failure came.
+        truncated: bool [T]: the step behind which the record ends otherwise.
+        chunk_id: int32 [T], -1 where the policy gave none; so are the three below.
+        chunk_index: int32 [T]: which action of the chunk was taken.
+        delay: int32 [T]: ticks that the chunk was late.
+        noise_seed: int64 [T]: of the chunk's noise.
+        policy_version: int32 [T]: index in the header's table.
+        safety_reasons: uint32 [T]: bit mask of ``safety.reasons.Reason``.
+        observation_match: uint8 [T]: see ``replay.observe.Match``.
+        rule_differs: bool [T]: see ``replay.observe.Rebuilt``.
+        chunk: float32 [T, H, A]: the chunk that starts at the tick; NaN where none does.
+        privileged: float64 [T, P]: the simulator's state; None on a real robot.
+        observations: by stream key, [T+1, ...].
+    """
+
+    stamp_ns: NDArray[np.int64]
+    action_proposed: NDArray[np.float32]
+    action_residual: NDArray[np.float32]
+    action_intervention: NDArray[np.float32]
+    action_executed: NDArray[np.float32]
+    intervened: NDArray[np.bool_]
+    reward: NDArray[np.float32]
+    terminated: NDArray[np.bool_]
+    truncated: NDArray[np.bool_]
+    chunk_id: NDArray[np.int32]
+    chunk_index: NDArray[np.int32]
+    delay: NDArray[np.int32]
+    noise_seed: NDArray[np.int64]
+    policy_version: NDArray[np.int32]
+    safety_reasons: NDArray[np.uint32]
+    observation_match: NDArray[np.uint8]
+    rule_differs: NDArray[np.bool_]
+    chunk: NDArray[np.float32]
+    privileged: NDArray[np.float64] | None
+    observations: Mapping[str, NDArray[Any]]
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """All arrays by the names of their files, in the order of the files' names."""
+        named = {name: getattr(self, name) for name in FIELDS if getattr(self, name) is not None}
+        return dict(sorted({**named, **self.observations}.items()))
+
+
+FIELDS = tuple(f.name for f in fields(Transitions) if f.name != "observations")
+
+
+@dataclass(frozen=True)
+class EpisodeData:
+    """A converted episode, checked against its hashes."""
+
+    header: EpisodeHeader
+    transitions: Transitions
+
+
+def content_sha256(arrays: Mapping[str, NDArray[Any]]) -> str:
+    """SHA-256 over names, types, shapes and bytes of arrays, in order of their names."""
+    hasher = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        hasher.update(f"{name}:{array.dtype.str}:{list(array.shape)};".encode())
+        hasher.update(np.ascontiguousarray(array).data)
+    return hasher.hexdigest()
+
+
+def npy_bytes(array: NDArray[Any]) -> bytes:
+    """The array as a ``.npy`` file: little-endian, C order, plain values only."""
+    buffer = io.BytesIO()
+    little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+    np.save(buffer, little, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def header_bytes(header: EpisodeHeader) -> bytes:
+    """episode.json: sorted keys, and nothing that differs from one conversion to the next."""
+    return (json.dumps(header.model_dump(mode="json"), indent=2, sort_keys=True) + "\n").encode()
+
+
+def load_header(folder: Path) -> EpisodeHeader:
+    """The description of a converted episode.
+
+    Raises:
+        InputError: missing, unreadable, or not valid.
+    """
+    text = _read(folder / HEADER, _LARGEST_HEADER)
+    try:
+        return EpisodeHeader.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise InputError(folder / HEADER, f"{key}: {first['msg'].lower()}", _REMEDY) from error
+
+
+def load_episode(folder: Path) -> EpisodeData:
+    """A converted episode, with every file's hash, type and shape checked.
+
+    Raises:
+        InputError: in one line, the file that is missing, changed or of another shape.
+    """
+    header = load_header(folder)
+    expected = _layout(header)
+    if set(header.files) != set(expected):
+        wrong = sorted(set(header.files) ^ set(expected))[0]
+        raise InputError(folder / HEADER, f"'{wrong}' is missing or too many", _REMEDY)
+    arrays = {}
+    for name, (dtype, shape) in expected.items():
+        entry = header.files[name]
+        if (entry.dtype, tuple(entry.shape)) != (dtype, shape):
+            raise InputError(
+                folder / HEADER,
+                f"{name} is {entry.dtype}{entry.shape}, not {dtype}{list(shape)}",
+                _REMEDY,
+            )
+        arrays[name] = _load_array(folder / f"{name}.npy", entry)
+    if content_sha256(arrays) != header.content_sha256:
+        raise InputError(folder / HEADER, "content_sha256 does not fit the arrays", _REMEDY)
+    named: dict[str, Any] = {name: arrays.pop(name) for name in FIELDS if name in arrays}
+    named.setdefault("privileged", None)
+    return EpisodeData(header, Transitions(observations=arrays, **named))
+
+
+_REMEDY = "convert the episode's bag again"
+
+
+def _layout(header: EpisodeHeader) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """dtype and shape that each array must have."""
+    steps, axes = header.steps, len(header.action_names)
+    action = ("<f4", (steps, axes))
+    flag, i32 = ("|b1", (steps,)), ("<i4", (steps,))
+    layout: dict[str, tuple[str, tuple[int, ...]]] = {
+        "stamp_ns": ("<i8", (steps + 1,)),
+        "action_proposed": action,
+        "action_residual": action,
+        "action_intervention": action,
+        "action_executed": action,
+        "intervened": flag,
+        "reward": ("<f4", (steps,)),
+        "terminated": flag,
+        "truncated": flag,
+        "chunk_id": i32,
+        "chunk_index": i32,
+        "delay": i32,
+        "noise_seed": ("<i8", (steps,)),
+        "policy_version": i32,
+        "safety_reasons": ("<u4", (steps,)),
+        "observation_match": ("|u1", (steps,)),
+        "rule_differs": flag,
+        "chunk": ("<f4", (steps, header.chunk_length, axes)),
+    }
+    if header.privileged_names:
+        layout["privileged"] = ("<f8", (steps, len(header.privileged_names)))
+    for key, (dtype, shape) in header.streams.items():
+        layout[key] = (dtype, (steps + 1, *shape))
+    return layout
+
+
+def _load_array(path: Path, entry: ArrayFile) -> NDArray[Any]:
+    items = int(np.prod(entry.shape, dtype=np.int64)) * np.dtype(entry.dtype).itemsize
+    data = _read(path, items + 1024)
+    if hashlib.sha256(data).hexdigest() != entry.sha256:
+        raise InputError(path, "is damaged: its SHA-256 is not that of episode.json", _REMEDY)
+    try:
+        array = cast("NDArray[Any]", np.load(io.BytesIO(data), allow_pickle=False))
+    except (ValueError, EOFError, OSError) as error:
+        raise InputError(path, "is no array file", _REMEDY) from error
+    if array.dtype.str != entry.dtype or list(array.shape) != entry.shape:
+        raise InputError(
+            path, f"holds {array.dtype.str}{list(array.shape)}, not as episode.json says", _REMEDY
+        )
+    return array
+
+
+def _read(path: Path, largest: int) -> bytes:
+    try:
+        if path.stat().st_size > largest:
+            raise InputError(path, "is larger than it can be", _REMEDY)
+        return path.read_bytes()
+    except OSError as error:
+        reason = (error.strerror or "unreadable").lower()
+        raise InputError(path, f"cannot be read ({reason})", _REMEDY) from error

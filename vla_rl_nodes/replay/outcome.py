@@ -1,0 +1,129 @@
+"""How an episode ended and what it earned: outcome, reward, terminated and truncated."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_rl_nodes.contract.decode import named_vector, stamp_ns
+from vla_rl_nodes.contract.spec import Contract
+from vla_rl_nodes.episodes.machine import OUTCOMES, State
+from vla_rl_nodes.errors import InputError
+from vla_rl_nodes.replay.recording import EPISODE_STATE, REWARD, Recording
+
+
+@dataclass(frozen=True)
+class Ending:
+    """The event that ended an episode; its stamp in nanoseconds is the episode's last instant."""
+
+    outcome: State
+    stamp_ns: int
+    reason: str
+    seed: int | None
+    task: str
+    robot: str
+
+
+def read_ending(recording: Recording, contract: Contract, closed_as: str | None) -> Ending:
+    """The first outcome that ``episode/state`` gives the episode.
+
+    Args:
+        recording: the bag's messages.
+        contract: must be the one that the episode was recorded with.
+        closed_as: the outcome that the recorder closed the bag with, None when it gave none.
+
+    Raises:
+        InputError: no outcome, another one than the recorder's, or another contract.
+    """
+    events = [
+        event
+        for event in recording.events(EPISODE_STATE)
+        if event.values.get("episode_id") == recording.episode_id
+    ]
+    outcomes = {state.value: state for state in OUTCOMES}
+    end = next((event for event in events if event.message in outcomes), None)
+    if end is None:
+        raise InputError(
+            recording.place,
+            f"has no outcome of episode {recording.episode_id}",
+            "record the episode until it has ended",
+        )
+    if closed_as is not None and closed_as != end.message:
+        raise InputError(
+            recording.place,
+            f"was closed as {closed_as} but {EPISODE_STATE} says {end.message}",
+            "keep it apart: its recorder and its episode node disagree",
+        )
+    recorded = end.values.get("contract_sha256", "")
+    if recorded != contract.sha256:
+        raise InputError(
+            recording.place,
+            f"was recorded with contract {recorded[:12] or 'unknown'}, not {contract.name}"
+            f" {contract.sha256[:12]}",
+            "give the contract that is attached to the bag",
+        )
+    seed = end.whole_number("seed", EPISODE_STATE, 64)
+    return Ending(
+        outcome=outcomes[end.message],
+        stamp_ns=end.stamp_ns,
+        reason=end.values.get("reason", ""),
+        seed=None if seed is None or seed < 0 else seed,  # the episode node says -1 for none
+        task=end.values.get("task", ""),
+        robot=end.values.get("robot", ""),
+    )
+
+
+def read_rewards(
+    recording: Recording, stamps_ns: Sequence[int]
+) -> tuple[NDArray[np.float32], list[str]]:
+    """The reward of each step, float32 [T], and the sources that gave them.
+
+    Step k earns the newest reward sample in (stamp k, stamp k+1], and NaN where there is none.
+
+    Args:
+        recording: the bag's messages; invalid samples are counted in its ``refused``.
+        stamps_ns: the steps' stamps [T+1], ascending.
+    """
+    samples: list[tuple[int, float, str]] = []
+    for message in recording.messages[REWARD]:
+        try:
+            value = float(named_vector(message, ("reward",), REWARD)[0])
+        except InputError:
+            recording.refused[REWARD] += 1
+            continue
+        samples.append((stamp_ns(message), value, message.header.frame_id))
+    samples.sort(key=lambda entry: entry[0])  # stable: of equal stamps the later arrival is last
+    stamps = [stamp for stamp, _, _ in samples]
+    rewards = np.full(len(stamps_ns) - 1, np.nan, dtype=np.float32)
+    sources: set[str] = set()
+    for step, (start, end) in enumerate(pairwise(stamps_ns)):
+        newest = bisect_right(stamps, end) - 1
+        if newest >= 0 and stamps[newest] > start:
+            rewards[step] = samples[newest][1]
+            sources.add(samples[newest][2])
+    return rewards, sorted(sources)
+
+
+def ends(
+    outcome: State, steps: int, last_is_end: bool
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Terminated and truncated, bool [T] each; at most one of them is set, in the last step.
+
+    Success and failure terminate. A timeout or an abort truncates; so does the loss of the last
+    step, whose successor could not be observed: the task went on behind what is left.
+
+    Args:
+        outcome: of the episode.
+        steps: T, at least 1.
+        last_is_end: whether the last step is the one in which the outcome came.
+    """
+    terminated = np.zeros(steps, dtype=np.bool_)
+    truncated = np.zeros(steps, dtype=np.bool_)
+    final = last_is_end and outcome in (State.SUCCESS, State.FAILURE)
+    (terminated if final else truncated)[-1] = True
+    return terminated, truncated
