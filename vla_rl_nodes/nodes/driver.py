@@ -20,6 +20,7 @@ from std_srvs.srv import Trigger
 
 from vla_rl_nodes.episodes.machine import OUTCOMES, State
 from vla_rl_nodes.errors import InputError
+from vla_rl_nodes.nodes.complaints import Complaints
 from vla_rl_nodes.nodes.event import Event, from_message
 from vla_rl_nodes.nodes.qos import LATCHED, STREAM
 
@@ -48,6 +49,7 @@ class Driver:
         self._context = rclpy.Context()
         rclpy.init(context=self._context)
         self.node = rclpy.create_node("episode_driver", namespace=namespace, context=self._context)
+        self._complaints = Complaints(self.node.get_logger())
         self._changed = threading.Condition()
         self._events: dict[str, Event] = {}
         for topic, profile in (
@@ -63,7 +65,8 @@ class Driver:
         self._abort = self.node.create_client(Trigger, "episode/abort")
         self._reset = self.node.create_client(Trigger, "reset/request")
         self._parameters = {
-            name: AsyncParameterClient(self.node, name) for name in ("sim_robot", "sim_cameras", "episode")
+            name: AsyncParameterClient(self.node, name)
+            for name in ("sim_robot", "sim_cameras", "episode")
         }
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
@@ -77,7 +80,7 @@ class Driver:
             return
 
     def _heard(self, topic: str, message: DiagnosticArray) -> None:
-        event = from_message(message)
+        event = from_message(message, topic, self._complaints)
         if event is not None:
             with self._changed:
                 self._events[topic] = event

@@ -119,14 +119,14 @@ class Episode(Node):
             self._publish()
 
     def _policy(self, message: DiagnosticArray) -> None:
-        event = from_message(message)
+        event = from_message(message, "policy/status", self._complaints)
         if event is None or event.values.get("episode_id") != self._episode_id:
             return
         self._policy_version = event.hardware_id
         self._machine.heard("policy", self._now())
 
     def _safety(self, message: DiagnosticArray) -> None:
-        event = from_message(message)
+        event = from_message(message, "safety/status", self._complaints)
         if event is None:
             return
         state = event.message
@@ -138,7 +138,7 @@ class Episode(Node):
                 self._publish()
 
     def _recorder(self, message: DiagnosticArray) -> None:
-        event = from_message(message)
+        event = from_message(message, "recorder/status", self._complaints)
         if event is None:
             return
         self._recording_id = (

@@ -46,9 +46,11 @@ class EpisodeState:
         return self.episode_id if self.state is State.RUNNING else None
 
     def _heard(self, message: DiagnosticArray) -> None:
-        event = from_message(message)
+        event = from_message(message, TOPIC, self._complaints)
+        if event is None:
+            return
         try:
-            if event is None or event.name != "episode":
+            if event.name != "episode":
                 raise ValueError
             state = State(event.message)
         except ValueError:

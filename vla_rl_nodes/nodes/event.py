@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
+from vla_rl_nodes.nodes.complaints import Complaints
+
 OK = DiagnosticStatus.OK
 WARN = DiagnosticStatus.WARN
 ERROR = DiagnosticStatus.ERROR
@@ -44,9 +46,12 @@ def to_message(event: Event) -> DiagnosticArray:
     return message
 
 
-def from_message(message: DiagnosticArray) -> Event | None:
-    """The event in a message, or None when it does not hold exactly one status."""
+def from_message(message: DiagnosticArray, topic: str, complaints: Complaints) -> Event | None:
+    """The event in a message; None, and a line in the log, when it is not exactly one status."""
     if len(message.status) != 1:
+        complaints.say(
+            f"{topic}: holds {len(message.status)} statuses, not one; check who sends it"
+        )
         return None
     status = message.status[0]
     stamp = message.header.stamp

@@ -151,8 +151,16 @@ class SafetyFilterNode(Node):
             self._gripper = (stamp_ns(message), width)
 
     def _hear_action(self, topic: str, offer: Offer, message: JointState) -> None:
+        names = self._contract.action.names
         if len(message.velocity) or len(message.effort):
             self._complaints.say(f"{topic}: has velocities or efforts; send positions only")
+            return
+        if sorted(message.name) == sorted(names) and tuple(message.name) != names:
+            # By name it could be sorted out, but whoever mixes up the order may have mixed up
+            # the values too, and this moves the arm.
+            self._complaints.say(
+                f"{topic}: names its axes in another order; send {', '.join(names)}"
+            )
             return
         if self._episode.running_id is None:
             self._complaints.say(f"{topic}: no episode is running; start one", kind=topic)
@@ -219,7 +227,8 @@ class SafetyFilterNode(Node):
             self._reference.publish(vector_message(now, names, output.reference, frame))
         for line in output.messages:
             self._complaints.say(f"safety_filter: {line}", kind=line.split(":")[-1])
-        if alive or output.executed is not None or output.state is not self._last_state:
+        news = output.executed is not None or output.state is not self._last_state
+        if alive or news or output.reasons:
             self._say(now, output)
         self._last_state = output.state
 

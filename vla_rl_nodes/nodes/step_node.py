@@ -25,9 +25,11 @@ from vla_rl_nodes.nodes.complaints import Complaints
 from vla_rl_nodes.nodes.episode_state import EpisodeState
 from vla_rl_nodes.nodes.event import ERROR, OK, Event, to_message
 from vla_rl_nodes.nodes.qos import COMMAND, STREAM
-from vla_rl_nodes.nodes.spin import end_after_failed_tick
+from vla_rl_nodes.nodes.spin import end_after_failed_tick, take_realtime_priority
 from vla_rl_nodes.nodes.tick import TickThread
 from vla_rl_nodes.nodes.vector import trajectory_message, vector_message
+
+REALTIME_PRIORITY = 10  # below the filter's
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,7 @@ class StepNode(Node, ABC):
 
     def start(self) -> None:
         """Starts ticking; called at the end of the subclass's constructor."""
+        take_realtime_priority(self, REALTIME_PRIORITY)
         self._ticks.start()
 
     def close(self) -> None:

@@ -1,0 +1,68 @@
+"""The graph is written once, and the processes that were started are the ones that end."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from vla_rl_nodes import bringup
+from vla_rl_nodes.bringup import NodeSpec, Processes, command_line, graph
+from vla_rl_nodes.errors import InputError
+
+
+def test_simulation_adds_the_robot_and_the_expert_replaces_the_policy() -> None:
+    real = [node.executable for node in graph("franka_pick", sim=False)]
+    simulated = [node.executable for node in graph("franka_pick", sim=True, actor="sim_expert")]
+    assert "sim_robot" not in real and "policy" in real
+    assert {"sim_robot", "sim_cameras", "sim_expert"} <= set(simulated)
+    assert "policy" not in simulated
+    assert real.count("safety_filter") == simulated.count("safety_filter") == 1
+
+
+def test_parameters_for_no_node_are_refused() -> None:
+    with pytest.raises(InputError, match="is no node of this graph"):
+        graph("franka_pick", sim=False, parameters={"sim_robot": {"seed": 1}})
+
+
+@pytest.mark.parametrize("value", ["123", "true", "a: b", "x'y\"z", "", 7, 0.5, False])
+def test_a_parameter_reaches_the_node_with_its_type(value: bool | int | float | str) -> None:
+    line = command_line(NodeSpec("policy", {"p": value}), "fr3")
+    text = line[line.index("-p") + 1]
+    assert text.startswith("p:=")
+    read = yaml.safe_load(text.removeprefix("p:="))
+    assert read == value and type(read) is type(value)
+
+
+def _script(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    monkeypatch.setattr(bringup, "command_line", lambda spec, space: [sys.executable, "-c", code])
+
+
+def test_a_node_that_ends_is_named_with_its_last_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _script(monkeypatch, "print('no camera'); raise SystemExit(3)")
+    with Processes(tmp_path) as processes:
+        processes.start([NodeSpec("camera")], "fr3")
+        processes._running["camera"].wait(20)
+        with pytest.raises(InputError, match=r"node camera: ended with status 3 \(no camera\)"):
+            processes.check()
+
+
+def test_leaving_stops_even_a_node_that_ignores_the_interrupt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _script(
+        monkeypatch,
+        "import signal,time; signal.signal(signal.SIGINT, signal.SIG_IGN);"
+        "print('up', flush=True); time.sleep(60)",
+    )
+    processes = Processes(tmp_path)
+    processes.start([NodeSpec("stubborn")], "fr3")
+    started = processes._running["stubborn"]
+    while processes.last_line("stubborn") != "up":
+        assert started.poll() is None
+    processes.stop(patience_s=0.2)
+    assert started.poll() is not None
