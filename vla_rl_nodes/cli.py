@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -18,6 +19,8 @@ Command = Callable[[argparse.Namespace], int]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; exit status 0 only on success, 2 with one line for bad input."""
     options = _parser().parse_args(arguments)
+    # Being told to end stops the nodes that were started, as Ctrl-C does.
+    signal.signal(signal.SIGTERM, _interrupt)
     command: Command = options.command
     try:
         return command(options)
@@ -29,6 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         return 1
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.exceptions import InvalidHandle
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from rclpy.parameter_client import AsyncParameterClient
@@ -76,8 +77,8 @@ class Driver:
     def _spin(self) -> None:
         try:
             self._executor.spin()
-        except ExternalShutdownException:
-            return
+        except (ExternalShutdownException, InvalidHandle):
+            return  # closed while it waited
 
     def _heard(self, topic: str, message: DiagnosticArray) -> None:
         event = from_message(message, topic, self._complaints)

@@ -124,7 +124,7 @@ class Policy(StepNode):
                 continue
             spliced = self._queue.splice(request, done.answer)
             if not spliced.used:
-                self.complaints.say(f"policy: a chunk was dropped: {spliced.reason}")
+                self.get_logger().info(f"a chunk was dropped: {spliced.reason}")
                 continue
             used = done
             self._chunk_values = {

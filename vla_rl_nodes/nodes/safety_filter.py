@@ -226,6 +226,9 @@ class SafetyFilterNode(Node):
             frame = self._contract.action.frame
             self._reference.publish(vector_message(now, names, output.reference, frame))
         for line in output.messages:
+            if output.state is State.DISARMED:  # an orderly end
+                self.get_logger().info(line)
+                continue
             self._complaints.say(f"safety_filter: {line}", kind=line.split(":")[-1])
         news = output.executed is not None or output.state is not self._last_state
         if alive or news or output.reasons:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import threading
 
-import numpy as np
 from sensor_msgs.msg import JointState
 
 from vla_rl_nodes.contract.decode import named_vector, stamp_ns
@@ -15,10 +14,10 @@ from vla_rl_nodes.nodes import parameters
 from vla_rl_nodes.nodes.qos import STREAM
 from vla_rl_nodes.nodes.spin import spin
 from vla_rl_nodes.nodes.step_node import Step, StepNode
-from vla_rl_nodes.sim.expert import Expert, ExpertState
-from vla_rl_nodes.sim.perturbation import Perturbation
+from vla_rl_nodes.sim.actors import ExpertActor, Seen
 
 CUBE = ("cube_x", "cube_y", "cube_z", "cube_qw", "cube_qx", "cube_qy", "cube_qz")
+SILENCE_NS = 200_000_000
 
 
 class SimExpert(StepNode):
@@ -30,13 +29,12 @@ class SimExpert(StepNode):
 
     def __init__(self) -> None:
         super().__init__("sim_expert")
-        self._perturbed = parameters.flag(self, "perturbed", True, "Disturb the demonstrations.")
-        self._expert = Expert()
-        self._perturbation: Perturbation | None = None
+        perturbed = parameters.flag(self, "perturbed", True, "Disturb the demonstrations.")
+        self._actor = ExpertActor(self.contract, perturbed)
         self._steps = 0
-        self._cube_lock = threading.Lock()
-        self._cube: tuple[int, np.ndarray[tuple[int], np.dtype[np.float64]]] | None = None
-        self.create_subscription(JointState, "sim/state", self._hear_cube, STREAM)
+        self._state_lock = threading.Lock()
+        self._state: tuple[int, dict[str, float]] | None = None
+        self.create_subscription(JointState, "sim/state", self._hear_state, STREAM)
         self.start()
 
     @property
@@ -44,53 +42,39 @@ class SimExpert(StepNode):
         """The expert's name."""
         return "sim_expert"
 
-    def _hear_cube(self, message: JointState) -> None:
+    def _hear_state(self, message: JointState) -> None:
+        names = list(message.name)
         try:
-            values = named_vector(message, CUBE, "sim/state")
+            named_vector(message, CUBE, "sim/state")  # what the expert needs of it
+            values = named_vector(message, names, "sim/state")
         except InputError as error:
             self.complaints.say(error)
             return
-        with self._cube_lock:
-            self._cube = (stamp_ns(message), values)
+        with self._state_lock:
+            self._state = (stamp_ns(message), dict(zip(names, values.tolist(), strict=True)))
 
     def start_episode(self, episode_id: str) -> None:
-        """A new disturbance for each episode, seeded by the episode's seed."""
+        """A new disturbance for each episode, from the episode's seed."""
         self._steps = 0
-        ticks = round(self.contract.episode.time_limit_s * self.contract.policy_hz)
-        seed = self.episode_seed
-        self._perturbation = Perturbation(seed, ticks) if self._perturbed and seed >= 0 else None
+        self._actor.start(max(self.episode_seed, 0))
 
     def step(self, stamp: int, seen: AlignedObservation) -> Step:
         """The clean plan from the present state, and this tick's disturbance."""
-        with self._cube_lock:
-            cube = self._cube
-        if cube is None or stamp - cube[0] > 200_000_000:
+        with self._state_lock:
+            state = self._state
+        if state is None or stamp - state[0] > SILENCE_NS:
             self.complaints.say("sim/state: has been silent, so the expert waits; check sim_robot")
             return Step(None)
-        streams = {stream.key: stream for stream in self.contract.streams}
-        state = dict(zip(streams["state"].names, seen.observation["state"], strict=True))
-        reference = seen.observation["reference"].astype(np.float64)
-        qw, qx, qy, qz = cube[1][3:]
-        chunk = self._expert.branch(
-            ExpertState(
-                reference=reference[:4],
-                tool=np.array([state[k] for k in ("tool_x", "tool_y", "tool_z", "tool_yaw")]),
-                width=float(state["gripper_width"]),
-                finger_speed=float(state["gripper_speed"]),
-                cube=cube[1][:3],
-                cube_yaw=float(np.arctan2(2 * (qw * qz + qx * qy), 1 - 2 * (qy * qy + qz * qz))),
-            ),
-            self.contract.action.chunk_length,
-        )
-        residual = None
-        if self._perturbation is not None:
-            residual = self._perturbation.residual(self._steps, chunk[0])
+        decision = self._actor.decide(self._steps, Seen(stamp, seen.observation, state[1]))
         values = {
-            "chunk_id": str(self._steps), "chunk_index": "0", "delay": "0", "prefix_length": "0",
+            "chunk_id": str(self._steps),
+            "chunk_index": "0",
+            "delay": "0",
+            "prefix_length": "0",
             "starved": "0",
-        }  # fmt: skip
+        }
         self._steps += 1
-        return Step(chunk[0], residual, chunk, stamp, values)
+        return Step(decision.action, decision.residual, decision.chunk, stamp, values)
 
 
 def main(args: list[str] | None = None) -> int:

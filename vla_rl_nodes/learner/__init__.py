@@ -1,0 +1,1 @@
+"""Turns replay into policies, off the robot; the only room that imports torch."""

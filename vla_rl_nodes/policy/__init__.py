@@ -1,0 +1,1 @@
+"""Policy bundles that are verified before use, and the engine that runs them without torch."""
