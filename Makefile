@@ -6,13 +6,19 @@ LOCK := requirements.lock
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint $(LOCK)
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: demo test lint clean
+.PHONY: demo test policy lint clean
 
 demo: $(VENV)/run.stamp
-	$(BIN)/vla-rl demo --out demo_output $(DEMO_ARGS)
+	$(BIN)/vla-rl demo --blackout 5 --out demo_output $(DEMO_ARGS)
 
 test: $(VENV)/test.stamp lint
 	$(BIN)/python -m pytest -m "not nightly" $(TEST_ARGS)
+
+# The shipped policy again: demonstrations through the graph in real time, then training.
+policy: $(VENV)/test.stamp
+	$(BIN)/vla-rl demo --actor sim_expert --seed 1000000 --episodes 150 --out policy_output
+	$(BIN)/vla-rl learner train --recipe franka_pick_consistency \
+		--replay policy_output/replay --out policy_output/bundle --seed 0
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .
@@ -32,4 +38,4 @@ $(VENV)/test.stamp: $(VENV)/run.stamp
 	touch $@
 
 clean:
-	rm -rf $(VENV) build install log demo_output
+	rm -rf $(VENV) build install log demo_output policy_output

@@ -64,6 +64,7 @@ class Policy(StepNode):
         )  # fmt: skip
         self._worker: InferenceWorker[Job, Chunk] = InferenceWorker(self._infer)
         self._chunk_values: dict[str, str] = {}
+        self._acted = False
         self.get_logger().info(f"bundle {bundle.version} on onnxruntime")
         self.start()
 
@@ -80,7 +81,7 @@ class Policy(StepNode):
     def start_episode(self, episode_id: str) -> None:
         """Empties the queue; a chunk still being computed is dropped when it arrives."""
         self._queue.start_episode()
-        self._chunk_values = {}
+        self._chunk_values, self._acted = {}, False
 
     def step(self, stamp: int, seen: AlignedObservation) -> Step:
         """Splices what has arrived, takes the next action, asks for the next chunk."""
@@ -95,7 +96,9 @@ class Policy(StepNode):
         if planned is not None:
             values["chunk_id"] = str(planned.chunk_id)
             values["chunk_index"] = str(planned.chunk_index)
-        values["starved"] = str(int(planned is None))
+        # Until the first chunk of an episode has come, the arm waits; it is not starved.
+        self._acted = self._acted or planned is not None
+        values["starved"] = str(int(planned is None and self._acted))
         if arrived is None or arrived.answer is None:
             return Step(None if planned is None else planned.action, values=values)
         return Step(

@@ -1,0 +1,1 @@
+"""The demonstration: episodes in simulation, measured from their bags and reported."""
