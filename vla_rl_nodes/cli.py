@@ -157,7 +157,9 @@ def _verify(options: argparse.Namespace) -> int:
     )
     OnnxEngine(bundle)
     if options.json:
-        _print_json({"version": bundle.version, "manifest": bundle.manifest.model_dump("json")})
+        _print_json(
+            {"version": bundle.version, "manifest": bundle.manifest.model_dump(mode="json")}
+        )
     else:
         print(f"{options.bundle}: version {bundle.version}, fits contract {options.contract}")
     return 0

@@ -171,15 +171,12 @@ def _graph(contract: Contract, namespace: str) -> list[Finding]:
             seen = node.count_subscribers(prefix + topic) > 0
             detail = "a controller listens" if seen else "no controller listens; activate one"
             found.append(Finding("robot", prefix + topic, _seen(seen), detail))
-        for part, names in (("robot", speaking), ("camera", cameras)):
-            for topic in names:
-                if topic is None:
-                    continue
-                count = node.count_publishers(prefix + topic)
-                detail = "a driver publishes" if count == 1 else (
-                    "no driver publishes" if not count else f"{count} publishers; one is right"
-                )  # fmt: skip
-                found.append(Finding(part, prefix + topic, _seen(count == 1), detail))
+        drivers = [("robot", name) for name in speaking if name is not None]
+        for part, name in (*drivers, *(("camera", name) for name in cameras)):
+            count = node.count_publishers(prefix + name)
+            said = {0: "no driver publishes", 1: "a driver publishes"}
+            detail = said.get(count, f"{count} publishers; one is right")
+            found.append(Finding(part, prefix + name, _seen(count == 1), detail))
         return found
     finally:
         node.destroy_node()

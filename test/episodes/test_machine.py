@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -69,31 +72,29 @@ def test_only_outcomes_end_an_episode() -> None:
         _running().end(State.READY, S, "")
 
 
-@given(
-    st.lists(
-        st.sampled_from(["start", "reset", "fail", "run", "success", "failure", "abort", "tick"]),
-        max_size=40,
-    )
-)
+REQUESTS: dict[str, Callable[[EpisodeMachine, int], bool]] = {
+    "start": lambda machine, now: machine.start(now),
+    "reset": lambda machine, now: machine.reset_done(now, True),
+    "fail": lambda machine, now: machine.reset_done(now, False),
+    "run": lambda machine, now: machine.run(now),
+    "success": lambda machine, now: machine.end(State.SUCCESS, now, ""),
+    "failure": lambda machine, now: machine.end(State.FAILURE, now, ""),
+    "abort": lambda machine, now: machine.end(State.ABORTED, now, ""),
+    "tick": lambda machine, now: machine.tick(now),
+}
+
+
+@given(st.lists(st.sampled_from(sorted(REQUESTS)), max_size=40))
 def test_running_is_reached_only_through_reset_and_ready(requests: list[str]) -> None:
     machine, now, path = EpisodeMachine(1.0), 0, [State.IDLE]
     for request in requests:
         now += S // 5
         before = machine.state
-        changed = {
-            "start": lambda: machine.start(now),
-            "reset": lambda: machine.reset_done(now, True),
-            "fail": lambda: machine.reset_done(now, False),
-            "run": lambda: machine.run(now),
-            "success": lambda: machine.end(State.SUCCESS, now, ""),
-            "failure": lambda: machine.end(State.FAILURE, now, ""),
-            "abort": lambda: machine.end(State.ABORTED, now, ""),
-            "tick": lambda: machine.tick(now),
-        }[request]()
+        changed = REQUESTS[request](machine, now)
         assert changed == (machine.state is not before)
         if changed:
             path.append(machine.state)
-    for earlier, later in zip(path, path[1:], strict=False):
+    for earlier, later in pairwise(path):
         if later is State.RUNNING:
             assert earlier is State.READY
         if later in (State.SUCCESS, State.FAILURE, State.TIMEOUT):

@@ -33,7 +33,7 @@ def contract_for(robot: str) -> str:
     Raises:
         InputError: there is none for that robot.
     """
-    found = {}
+    found: dict[str, str] = {}
     for path in sorted(resource("config/contracts").glob("*.yaml")):
         contract = load_contract(path)
         found.setdefault(contract.robot, contract.name)
