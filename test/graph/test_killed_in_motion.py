@@ -1,0 +1,56 @@
+"""A process dies in mid-motion: the arm comes to rest, the episode ends, the bag is whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import CONTRACT, speeds, start
+from sensor_msgs.msg import JointState
+
+from vla_rl_nodes.bags.reader import EpisodeReader
+from vla_rl_nodes.contract.load import load_contract
+from vla_rl_nodes.demo.measure import measure_episode
+from vla_rl_nodes.robots.load import load_robot
+from vla_rl_nodes.safety.limits import load_limits
+
+pytestmark = pytest.mark.graph
+
+MOVING, AT_REST = 0.15, 0.02  # rad/s
+WITHIN_S = 0.3
+
+
+@pytest.mark.parametrize(
+    ("killed", "reason"),
+    [("policy", "the policy was silent"), ("safety_filter", "the safety filter was silent")],
+)
+def test_arm_is_at_rest_and_within_its_limits(killed: str, reason: str, tmp_path: Path) -> None:
+    robot = load_robot("fr3")
+    with start(tmp_path) as running:
+        driver = running.driver
+        joints = running.listen(JointState, robot.topics.joint_states)
+        episode_id = driver.start_episode(seed=11)
+        running.wait(lambda: driver.state(episode_id) == "running", 20.0, "running")
+        running.wait(lambda: joints and speeds(joints)[-1][1] > MOVING, 10.0, "motion")
+        running.processes.kill(killed)
+        died = running.now_ns()
+        result = driver.finish(episode_id, 11, 10.0)
+        after = [(stamp, speed) for stamp, speed in speeds(joints) if stamp > died]
+        positions = np.array([m.position for _, m in joints])
+    assert result.outcome == "aborted"
+    assert reason in result.reason
+
+    assert len(after) > 50
+    moving = [stamp for stamp, speed in after if speed > AT_REST]
+    rest_s = (max(moving, default=died) - died) / 1e9
+    print(f"{killed} killed: at rest {rest_s:.3f} s later")
+    assert rest_s < WITHIN_S
+    assert (positions >= robot.position_min).all() and (positions <= robot.position_max).all()
+
+    assert result.bag is not None
+    assert EpisodeReader(result.bag).closed
+    limits = load_limits(CONTRACT)
+    measured = measure_episode(result.bag, load_contract(CONTRACT), robot, limits)
+    assert len(measured.limits.commanded.times_s) > 5
+    assert not measured.limits.violations
