@@ -59,10 +59,10 @@ def test_leaving_stops_even_a_node_that_ignores_the_interrupt(
         "import signal,time; signal.signal(signal.SIGINT, signal.SIG_IGN);"
         "print('up', flush=True); time.sleep(60)",
     )
-    processes = Processes(tmp_path)
+    processes = Processes(tmp_path, patience_s=0.2)
     processes.start([NodeSpec("stubborn")], "fr3")
     started = processes._running["stubborn"]
     while processes.last_line("stubborn") != "up":
         assert started.poll() is None
-    processes.stop(patience_s=0.2)
+    processes.close()
     assert started.poll() is not None

@@ -15,9 +15,9 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Literal, Self
+from typing import Literal
 
+from vla_rl_nodes.closable import Closable
 from vla_rl_nodes.contract.load import load_contract
 from vla_rl_nodes.errors import InputError
 
@@ -78,19 +78,20 @@ def command_line(spec: NodeSpec, namespace: str) -> list[str]:
     return line
 
 
-class Processes:
+class Processes(Closable):
     """Starts nodes, each as a process with a log file, and stops those that it started.
 
     Use it as a context manager: leaving it stops everything, whatever happened inside.
 
     Args:
         log_folder: gets ``<executable>.log`` of each node.
-        environment: variables on top of this process's.
+        patience_s: how long an interrupted node may take to end.
     """
 
-    def __init__(self, log_folder: Path, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(self, log_folder: Path, patience_s: float = 5.0) -> None:
         self._log_folder = log_folder
-        self._environment = {**os.environ, **(environment or {})}
+        self._patience_s = patience_s
+        self._environment = dict(os.environ)
         # Simulated time-critical threads must not compete with hidden worker threads.
         for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
             self._environment.setdefault(variable, "1")
@@ -140,12 +141,12 @@ class Processes:
         lines = log.read_text(errors="replace").split("\n") if log.exists() else []
         return next((line.strip() for line in reversed(lines) if line.strip()), "no output")
 
-    def stop(self, patience_s: float = 5.0) -> None:
+    def close(self) -> None:
         """Interrupts every node, waits, and kills what is still there."""
         for process in self._running.values():
             if process.poll() is None:
                 process.send_signal(signal.SIGINT)
-        deadline = time.monotonic() + patience_s
+        deadline = time.monotonic() + self._patience_s
         for process in self._running.values():
             try:
                 process.wait(max(0.0, deadline - time.monotonic()))
@@ -153,17 +154,6 @@ class Processes:
                 process.kill()
                 process.wait()
         self._running.clear()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
 
 def run_until_interrupted(contract: str, sim: bool, bags: Path, logs: Path) -> int:

@@ -8,8 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
@@ -19,6 +18,7 @@ from rclpy.parameter import Parameter
 from rclpy.parameter_client import AsyncParameterClient
 from std_srvs.srv import Trigger
 
+from vla_rl_nodes.closable import Closable
 from vla_rl_nodes.episodes.machine import OUTCOMES, State
 from vla_rl_nodes.errors import InputError
 from vla_rl_nodes.nodes.complaints import Complaints
@@ -37,7 +37,7 @@ class EpisodeResult:
     bag: Path | None
 
 
-class Driver:
+class Driver(Closable):
     """A client of one robot's graph.
 
     Args:
@@ -195,14 +195,3 @@ class Driver:
         self._thread.join(timeout=2.0)
         self.node.destroy_node()
         rclpy.try_shutdown(context=self._context)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Self
 
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_rl_nodes.closable import Closable
 from vla_rl_nodes.errors import InputError
 from vla_rl_nodes.robots.model import Robot
 from vla_rl_nodes.sim.model import LARGEST_PICTURE, build_model
@@ -20,7 +19,7 @@ Image = NDArray[np.uint8]
 Vector = NDArray[np.float64]
 
 
-class CameraRenderer:
+class CameraRenderer(Closable):
     """Images of the scene's cameras; for use from one thread, which it belongs to.
 
     It holds a model of its own, so that it runs in another process than the physics.
@@ -100,17 +99,6 @@ class CameraRenderer:
         self._small.close()
         if self._large is not None:
             self._large.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _draw(self, renderer: mujoco.Renderer, camera: str) -> Image:
         renderer.update_scene(self._data, camera=camera)

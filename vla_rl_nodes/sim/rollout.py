@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_rl_nodes.closable import Closable
 from vla_rl_nodes.contract.observation import assemble
 from vla_rl_nodes.contract.spec import Contract
 from vla_rl_nodes.contract.transforms import transform_image
@@ -63,7 +62,7 @@ class Episode:
     seconds: float
 
 
-class Rollout:
+class Rollout(Closable):
     """Episodes of a contract's task in simulated time, without ROS and faster than real time.
 
     The same filter, kinematics, observation assembly and image transforms run as in the graph, at
@@ -115,17 +114,6 @@ class Rollout:
     def close(self) -> None:
         """Frees the renderer."""
         self.renderer.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class _Loop:

@@ -1,0 +1,26 @@
+"""The with-statement for whatever is closed once."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from types import TracebackType
+from typing import Self
+
+
+class Closable(ABC):
+    """Closes itself when the with-block is left, whatever happened inside."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Frees what is held; the object is of no use afterwards."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
