@@ -16,7 +16,7 @@ test: $(VENV)/test.stamp lint
 
 # The shipped policy again: demonstrations through the graph in real time, then training.
 policy: $(VENV)/test.stamp
-	$(BIN)/vla-rl demo --actor sim_expert --seed 1000000 --episodes 150 --out policy_output
+	$(BIN)/vla-rl demo --actor sim_expert --seed 1000000 --episodes 120 --out policy_output
 	$(BIN)/vla-rl learner train --recipe franka_pick_consistency \
 		--replay policy_output/replay --out policy_output/bundle --seed 0
 
