@@ -1,0 +1,1 @@
+"""Robots: limits, kinematics and topic maps, read from config/robots and urdf."""

@@ -1,0 +1,1 @@
+"""Safety: the one filter between everything that commands motion and the controllers."""

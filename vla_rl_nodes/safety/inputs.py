@@ -1,0 +1,94 @@
+"""Validates what comes in, one stream at a time, and keeps the newest good sample."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_rl_nodes.safety.reasons import Reason
+
+Array = NDArray[np.float64]
+
+
+class Refusal(NamedTuple):
+    """Why an input was not taken: one bit, and one line for a person."""
+
+    reason: Reason
+    message: str
+
+
+class Sample(NamedTuple):
+    """A validated named vector: stamp and arrival in ns, values [n] in the expected order."""
+
+    stamp_ns: int
+    arrival_ns: int
+    values: Array
+
+
+class Inbox:
+    """The newest valid sample of one named-vector stream.
+
+    Args:
+        place: what the stream is called in messages.
+        names: the names that every sample must have, each once, in any order.
+        max_age_ns: how much older than its arrival a sample may be.
+        future_ns: how far ahead of its arrival a stamp may be.
+        stale: the reason that too old a sample is refused with.
+    """
+
+    def __init__(
+        self, place: str, names: Sequence[str], max_age_ns: int, future_ns: int, stale: Reason
+    ) -> None:
+        self._place = place
+        self._names = tuple(names)
+        self._order = {name: i for i, name in enumerate(self._names)}
+        self._max_age_ns = max_age_ns
+        self._future_ns = future_ns
+        self._stale = stale
+        self._last_stamp_ns: int | None = None
+        self.latest: Sample | None = None
+
+    def offer(
+        self, stamp_ns: int, arrival_ns: int, names: Sequence[str], values: Sequence[float] | Array
+    ) -> Refusal | None:
+        """Takes a sample, or says why not; a refused sample changes nothing."""
+        count = len(self._names)
+        if len(names) != count or len(values) != count:
+            return self._refusal(
+                Reason.WRONG_LENGTH,
+                f"has {len(names)} names and {len(values)} values, {count} are expected",
+            )
+        if tuple(names) != self._names and set(names) != self._order.keys():
+            unknown = [name for name in names if name not in self._order] or list(names)
+            return self._refusal(
+                Reason.WRONG_NAMES,
+                f"names {', '.join(map(str, unknown[:3]))}; {', '.join(self._names)} are expected",
+            )
+        given = np.asarray(values, dtype=np.float64)
+        if not np.isfinite(given).all():
+            return self._refusal(Reason.NON_FINITE, "holds a value that is not finite")
+        if stamp_ns - arrival_ns > self._future_ns:
+            ahead = (stamp_ns - arrival_ns) / 1e6
+            return self._refusal(Reason.FUTURE_STAMP, f"is stamped {ahead:.1f} ms ahead of now")
+        if arrival_ns - stamp_ns > self._max_age_ns:
+            age = (arrival_ns - stamp_ns) / 1e6
+            return self._refusal(
+                self._stale, f"is {age:.1f} ms old, {self._max_age_ns / 1e6:.1f} ms are allowed"
+            )
+        if self._last_stamp_ns is not None and stamp_ns <= self._last_stamp_ns:
+            return self._refusal(Reason.DUPLICATE, "has the stamp of an earlier one, or an older")
+        ordered = np.empty(len(self._names))
+        ordered[[self._order[name] for name in names]] = given
+        self._last_stamp_ns = stamp_ns
+        self.latest = Sample(stamp_ns, arrival_ns, ordered)
+        return None
+
+    def clear(self) -> None:
+        """Forgets the sample, but not its stamp: it cannot come again."""
+        self.latest = None
+
+    def _refusal(self, reason: Reason, problem: str) -> Refusal:
+        return Refusal(reason, f"{self._place} {problem}")
