@@ -24,7 +24,7 @@ def run(q: np.ndarray, goal: np.ndarray, ticks: int, limit: np.ndarray = FAST) -
 
 @given(st.floats(0.0, 1e4))
 def test_braking_speed_stops_exactly_at_the_distance(steps: float) -> None:
-    speed = braking_speed(steps)
+    speed = float(braking_speed(np.array([steps]))[0])
     covered = 0.0
     while speed > 0.0:
         covered += speed

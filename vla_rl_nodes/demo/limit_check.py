@@ -50,8 +50,8 @@ class LimitMeasure:
 
     ``use`` is, by quantity, the share of each joint's limit that was commanded [m, n] (position:
     of the way from the middle of the range to its end); 1 is the limit. ``missing`` counts
-    commands that the filter says it made and the bag does not hold: across one of them two
-    periods look like one, so speeds come out too high there, never too low. ``rest_s`` is the
+    commands that the filter says it made and the bag does not hold: no speed or acceleration is
+    computed across one of them. ``rest_s`` is the
     time from the episode's end until every joint's measured speed stays below 0.02 rad/s; None
     when that did not come within the bag, or no speeds were measured.
     """

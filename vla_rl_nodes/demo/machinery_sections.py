@@ -108,8 +108,8 @@ def safety(summary: dict[str, Any], every: Sequence[EpisodeMeasure]) -> Html:
         )
     if s["commands_missing"]:
         note += (
-            f" {plural(s['commands_missing'], 'command')} did not reach the bags: speeds across"
-            " a gap come out too high there."
+            f" {plural(s['commands_missing'], 'command')} did not reach the bags: no speed is"
+            " computed across them."
         )
     cards = [card(finding, drawing(plots.peak_use(every), "Greatest use of limits"), note=note)]
     if s["limit_violations"]:

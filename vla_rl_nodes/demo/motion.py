@@ -19,6 +19,7 @@ from vla_rl_nodes.robots.model import Robot
 Array = NDArray[np.float64]
 Stamps = NDArray[np.int64]
 
+LOST_AFTER = 1.5  # periods between two commands, where the bag is known to lack some
 MEASURED_AGE_NS = 50_000_000  # an older joint state says nothing about a takeover
 
 
@@ -105,7 +106,8 @@ def read_commanded(
     filter period after the last one. Velocities and accelerations are finite differences at that
     nominal period, however late a tick really was, because each tick advances the motion by one
     nominal period. No difference reaches across a time in which the filter was disarmed; instead
-    the first command after it is compared with the position that was measured then.
+    the first command after it is compared with the position that was measured then. Where the
+    bag lacks commands that the filter made, none reaches across a gap between their stamps.
 
     Args:
         reader: the episode's bag.
@@ -126,6 +128,10 @@ def read_commanded(
     velocities = np.full_like(positions, np.nan)
     accelerations = np.full_like(positions, np.nan)
     same = series[1:] == series[:-1]
+    missing = _missing(stamps, statuses)
+    if missing:
+        # Across a command that the bag lacks, two periods would look like one.
+        same &= np.diff(stamps) < LOST_AFTER * period_s * 1e9
     velocities[1:][same] = np.diff(positions, axis=0)[same] / period_s
     accelerations[1:] = np.diff(velocities, axis=0) / period_s
     seen_ns, seen = measured
@@ -137,7 +143,7 @@ def read_commanded(
         window.seconds(stamps), positions, velocities, accelerations,
         kinematics.tool_points(positions),
     )  # fmt: skip
-    return Commanded(motion, unusable, _missing(stamps, statuses))
+    return Commanded(motion, unusable, missing)
 
 
 def _commands(

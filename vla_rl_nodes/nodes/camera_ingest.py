@@ -75,7 +75,7 @@ class CameraIngest(Node):
 
 def main(args: list[str] | None = None) -> int:
     """Entry point."""
-    return spin(CameraIngest, args)
+    return spin(CameraIngest, args, realtime_priority=10)
 
 
 if __name__ == "__main__":

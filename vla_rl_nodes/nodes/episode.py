@@ -199,7 +199,7 @@ class Episode(Node):
 
 def main(args: list[str] | None = None) -> int:
     """Entry point."""
-    return spin(Episode, args)
+    return spin(Episode, args, realtime_priority=10)
 
 
 if __name__ == "__main__":

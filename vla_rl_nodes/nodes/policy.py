@@ -141,7 +141,7 @@ class Policy(StepNode):
 
 def main(args: list[str] | None = None) -> int:
     """Entry point."""
-    return spin(Policy, args)
+    return spin(Policy, args, realtime_priority=10)
 
 
 if __name__ == "__main__":

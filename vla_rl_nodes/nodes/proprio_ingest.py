@@ -133,7 +133,7 @@ class ProprioIngest(Node):
 
 def main(args: list[str] | None = None) -> int:
     """Entry point."""
-    return spin(ProprioIngest, args)
+    return spin(ProprioIngest, args, realtime_priority=10)
 
 
 if __name__ == "__main__":

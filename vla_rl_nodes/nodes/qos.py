@@ -21,8 +21,10 @@ def _profile(depth: int, reliable: bool, latched: bool = False) -> QoSProfile:
 
 # The last event stays readable for a node that starts later.
 LATCHED = _profile(1, reliable=True, latched=True)
-# Only the newest command counts; an old one must not queue up in front of it.
+# A reader of commands: only the newest counts, an old one must not queue up in front of it.
 COMMAND = _profile(1, reliable=True)
+# Their writer keeps more, else a slow second reader, such as the recorder, would miss some.
+COMMAND_OFFERED = _profile(50, reliable=True)
 # Drivers offer best effort or reliable; a best-effort reader matches both.
 SENSOR = _profile(5, reliable=False)
 # Streams and events between our own nodes.

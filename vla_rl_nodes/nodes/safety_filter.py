@@ -23,8 +23,8 @@ from vla_rl_nodes.nodes import parameters
 from vla_rl_nodes.nodes.complaints import Complaints
 from vla_rl_nodes.nodes.episode_state import EpisodeState
 from vla_rl_nodes.nodes.event import ERROR, OK, WARN, Event, to_message
-from vla_rl_nodes.nodes.qos import COMMAND, SENSOR, STREAM
-from vla_rl_nodes.nodes.spin import end_after_failed_tick, spin, take_realtime_priority
+from vla_rl_nodes.nodes.qos import COMMAND, COMMAND_OFFERED, SENSOR, STREAM
+from vla_rl_nodes.nodes.spin import end_after_failed_tick, spin
 from vla_rl_nodes.nodes.tick import TickThread
 from vla_rl_nodes.nodes.vector import trajectory_message, vector_message
 from vla_rl_nodes.robots.kinematics import Kinematics
@@ -36,7 +36,6 @@ from vla_rl_nodes.safety.reasons import NONE, reason_names
 
 LEVELS = {State.FAULTED: ERROR, State.STOPPED: WARN, State.STOPPING: WARN, State.HOLDING: WARN}
 ALIVE_HZ = 20  # safety/status and safety/reference come at least this often
-REALTIME_PRIORITY = 30  # below the controllers of ros2_control, above everything else here
 GRIPPER_STATE_AGE_NS = 200_000_000
 
 Offer = Callable[[int, int, Sequence[str], Sequence[float]], Refusal | None]
@@ -84,7 +83,6 @@ class SafetyFilterNode(Node):
         self._ticker = TickThread(
             self._period_ns, self._tick, partial(end_after_failed_tick, self), "filter"
         )
-        take_realtime_priority(self, REALTIME_PRIORITY)
         self._ticker.start()
 
     def _offer_topics(self, controller: str) -> None:
@@ -92,11 +90,11 @@ class SafetyFilterNode(Node):
         self._trajectory = self._positions = self._width = None
         if controller == "joint_trajectory" and topics.trajectory_command is not None:
             self._trajectory = self.create_publisher(
-                JointTrajectory, topics.trajectory_command, COMMAND
+                JointTrajectory, topics.trajectory_command, COMMAND_OFFERED
             )
         elif controller == "forward_position":
             self._positions = self.create_publisher(
-                Float64MultiArray, topics.position_command, COMMAND
+                Float64MultiArray, topics.position_command, COMMAND_OFFERED
             )
         else:
             raise InputError(
@@ -105,7 +103,9 @@ class SafetyFilterNode(Node):
                 "give joint_trajectory or forward_position",
             )
         if topics.gripper_command is not None:
-            self._width = self.create_publisher(Float64MultiArray, topics.gripper_command, COMMAND)
+            self._width = self.create_publisher(
+                Float64MultiArray, topics.gripper_command, COMMAND_OFFERED
+            )
         self._executed = self.create_publisher(JointState, "safety/executed", STREAM)
         self._reference = self.create_publisher(JointState, "safety/reference", STREAM)
         self._status = self.create_publisher(DiagnosticArray, "safety/status", STREAM)
@@ -268,7 +268,7 @@ class SafetyFilterNode(Node):
 
 def main(args: list[str] | None = None) -> int:
     """Entry point."""
-    return spin(SafetyFilterNode, args)
+    return spin(SafetyFilterNode, args, realtime_priority=30)
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ class SimCameras(Node):
 
 def main(args: list[str] | None = None) -> int:
     """Entry point."""
-    return spin(SimCameras, args)
+    return spin(SimCameras, args, realtime_priority=5)
 
 
 if __name__ == "__main__":

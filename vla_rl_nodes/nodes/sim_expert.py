@@ -79,7 +79,7 @@ class SimExpert(StepNode):
 
 def main(args: list[str] | None = None) -> int:
     """Entry point."""
-    return spin(SimExpert, args)
+    return spin(SimExpert, args, realtime_priority=10)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from vla_rl_nodes.nodes import parameters
 from vla_rl_nodes.nodes.complaints import Complaints
 from vla_rl_nodes.nodes.event import OK, WARN, Event, time_message, to_message
 from vla_rl_nodes.nodes.qos import COMMAND, LATCHED, SENSOR, STREAM
-from vla_rl_nodes.nodes.spin import end_after_failed_tick, spin, take_realtime_priority
+from vla_rl_nodes.nodes.spin import end_after_failed_tick, spin
 from vla_rl_nodes.nodes.tick import TickThread
 from vla_rl_nodes.nodes.vector import vector_message
 from vla_rl_nodes.robots.load import load_robot
@@ -37,8 +37,6 @@ PERIOD_NS = 4_000_000  # joint states at 250 Hz
 SLOW_EVERY = 5  # gripper, wrench and reward at 50 Hz
 STATE_HZ = 30  # sim/state, and with it the cameras
 MOST_STEPS = 10  # made up after a pause: 20 ms; the rest of the pause is lost, and reported
-# Below the filter, which must see that a late physics is late.
-REALTIME_PRIORITY = 20
 STEP_NS = round(TIMESTEP_S * 1e9)
 
 
@@ -86,7 +84,6 @@ class SimRobot(Node):
             PERIOD_NS, self._tick, partial(end_after_failed_tick, self), "physics"
         )
         self._report()
-        take_realtime_priority(self, REALTIME_PRIORITY)
         self._ticker.start()
         self.create_timer(1.0, self._report)
 
@@ -253,7 +250,7 @@ class SimRobot(Node):
 
 def main(args: list[str] | None = None) -> int:
     """Entry point."""
-    return spin(SimRobot, args)
+    return spin(SimRobot, args, realtime_priority=20)
 
 
 if __name__ == "__main__":

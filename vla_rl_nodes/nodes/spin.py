@@ -30,7 +30,9 @@ def take_realtime_priority(node: Node, priority: int) -> None:
     """Gives the process's threads a real-time priority where the system allows it.
 
     As ros2_control's controller manager does. Without the right (``ulimit -r``, CAP_SYS_NICE)
-    the node runs all the same, and a busy machine can then make it late.
+    the node runs all the same, and a busy machine can then make it late. Whatever a step of the
+    robot waits for has one: the filter 30, the simulated robot 20, ingest, policy and episode
+    10, the simulated cameras 5; the recorder and its disk have none.
 
     Args:
         node: says what it got.
@@ -46,8 +48,17 @@ def take_realtime_priority(node: Node, priority: int) -> None:
     node.get_logger().info(f"real-time priority {priority}")
 
 
-def spin(make_node: Callable[[], Node], args: list[str] | None = None) -> int:
+def spin(
+    make_node: Callable[[], Node],
+    args: list[str] | None = None,
+    realtime_priority: int | None = None,
+) -> int:
     """Creates a node, spins it until it is interrupted, and closes it.
+
+    Args:
+        make_node: its constructor.
+        args: of the command line, for rclpy.
+        realtime_priority: see :func:`take_realtime_priority`; None for an ordinary process.
 
     Returns:
         The process's exit status: 0 after an orderly stop, 2 for bad parameters or files.
@@ -62,6 +73,8 @@ def spin(make_node: Callable[[], Node], args: list[str] | None = None) -> int:
         print(f"[ERROR] {error}", file=sys.stderr)
         rclpy.try_shutdown()
         return 2
+    if realtime_priority is not None:
+        take_realtime_priority(node, realtime_priority)
     # What exists now lives as long as the node: keep the collector from scanning it in a tick.
     gc.collect()
     gc.freeze()

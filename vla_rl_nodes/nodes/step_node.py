@@ -24,12 +24,10 @@ from vla_rl_nodes.nodes import parameters
 from vla_rl_nodes.nodes.complaints import Complaints
 from vla_rl_nodes.nodes.episode_state import EpisodeState
 from vla_rl_nodes.nodes.event import ERROR, OK, Event, to_message
-from vla_rl_nodes.nodes.qos import COMMAND, STREAM
-from vla_rl_nodes.nodes.spin import end_after_failed_tick, take_realtime_priority
+from vla_rl_nodes.nodes.qos import COMMAND_OFFERED, STREAM
+from vla_rl_nodes.nodes.spin import end_after_failed_tick
 from vla_rl_nodes.nodes.tick import TickThread
 from vla_rl_nodes.nodes.vector import trajectory_message, vector_message
-
-REALTIME_PRIORITY = 10  # below the filter's
 
 
 @dataclass(frozen=True)
@@ -73,8 +71,8 @@ class StepNode(Node, ABC):
         for stream in self.contract.streams:
             kind = Image if stream.kind == "image" else JointState
             self.create_subscription(kind, stream.topic, partial(self._hear, stream), STREAM)
-        self._command = self.create_publisher(JointState, "policy/command", COMMAND)
-        self._residual = self.create_publisher(JointState, "policy/residual", COMMAND)
+        self._command = self.create_publisher(JointState, "policy/command", COMMAND_OFFERED)
+        self._residual = self.create_publisher(JointState, "policy/residual", COMMAND_OFFERED)
         self._chunk = self.create_publisher(JointTrajectory, "policy/chunk", STREAM)
         self._status = self.create_publisher(DiagnosticArray, "policy/status", STREAM)
         self._ticks = TickThread(
@@ -101,7 +99,6 @@ class StepNode(Node, ABC):
 
     def start(self) -> None:
         """Starts ticking; called at the end of the subclass's constructor."""
-        take_realtime_priority(self, REALTIME_PRIORITY)
         self._ticks.start()
 
     def close(self) -> None:

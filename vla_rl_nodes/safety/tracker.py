@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,7 +11,7 @@ Array = NDArray[np.float64]
 ARRIVED = 1e-6  # steps: what is left is rounding, and has no direction
 
 
-def braking_speed(steps: float) -> float:
+def braking_speed(steps: Array) -> Array:
     """Highest speed that still stops after a distance, in steps of an acceleration-limited stop.
 
     In units where one tick's greatest change of speed is 1, moving at ``m + f`` (m whole,
@@ -21,15 +19,14 @@ def braking_speed(steps: float) -> float:
     inverse. The last step lands exactly.
 
     Args:
-        steps: the distance divided by ``acceleration * dt**2``, at least 0.
+        steps: distances divided by ``acceleration * dt**2``, at least 0.
 
     Returns:
-        The speed of the next tick divided by ``acceleration * dt``.
+        The speeds of the next tick divided by ``acceleration * dt``.
     """
-    if steps <= 1.0:
-        return steps
-    whole = math.floor((math.sqrt(1.0 + 8.0 * steps) - 1.0) / 2.0)
-    return whole + (steps - whole * (whole + 1) / 2.0) / (whole + 1)
+    whole = np.floor((np.sqrt(1.0 + 8.0 * steps) - 1.0) / 2.0)
+    speed: Array = whole + (steps - whole * (whole + 1.0) / 2.0) / (whole + 1.0)
+    return speed
 
 
 def chase(
@@ -52,8 +49,12 @@ def chase(
         lower: lowest velocity [n], at most 0, rad/s.
         upper: highest velocity [n], at least 0, rad/s.
     """
-    steps = float(np.max(np.abs(error) / (acceleration * dt * dt)))
-    wanted = error / dt if steps <= 1.0 else error * (braking_speed(steps) / (steps * dt))
+    most = acceleration * dt
+    steps = np.abs(error) / (most * dt)
+    stoppable = braking_speed(steps)
+    longest = int(np.argmax(steps))
+    far = float(steps[longest])
+    wanted = error / dt if far <= 1.0 else error * (float(stoppable[longest]) / (far * dt))
     # A joint that may not move on at all is held alone; otherwise all slow down together, which
     # keeps the line.
     wanted = np.where((wanted > 0) & (upper <= 0), 0.0, wanted)
@@ -62,13 +63,17 @@ def chase(
     over = np.abs(wanted) > limit
     if over.any():
         wanted *= float(np.min(limit[over] / np.abs(wanted[over])))
-    change, most = wanted - velocity, acceleration * dt
+    change = wanted - velocity
     # Along the line to the reference all joints change in step, which keeps the tool on it;
     # across it each joint changes as fast as it can, so that none waits for a slower one.
-    if steps > ARRIVED and (np.abs(change) > most * (1.0 + ARRIVED)).any():
+    if far > ARRIVED and (np.abs(change) > most * (1.0 + ARRIVED)).any():
         along = error * (float(change @ error) / float(error @ error))
         across = change - along
         change = along / max(1.0, float(np.max(np.abs(along) / most))) + across
     new = velocity + np.clip(change, -most, most)
-    # No joint turns away from what is wanted of it so that the others stay in step.
-    return np.clip(new, np.minimum(velocity, wanted), np.maximum(velocity, wanted))
+    # For the sake of the line no joint turns away from what is wanted of it, nor goes on faster
+    # than it can still stop.
+    new = np.clip(new, np.minimum(velocity, wanted), np.maximum(velocity, wanted))
+    ahead = np.sign(error)
+    fastest = np.maximum(stoppable * most, ahead * velocity - most)
+    return np.where(ahead * new > fastest, ahead * fastest, new)
