@@ -81,6 +81,22 @@ def test_a_moving_reference_is_trailed_by_the_stopping_distance() -> None:
     assert ((beyond - reference) * np.sign(rate) <= 1e-9).all()
 
 
+@given(GOALS, st.tuples(*[st.floats(0, 1)] * 3))
+def test_joints_that_can_still_stop_never_overshoot(
+    goal: tuple[float, float, float], shares: tuple[float, float, float]
+) -> None:
+    # Each joint heads for its goal at a speed of its own, so they are not on one line.
+    error = np.array(goal)
+    stoppable = braking_speed(np.abs(error) / (ACCELERATION * DT * DT)) * ACCELERATION * DT
+    velocity = np.minimum(np.array(shares) * stoppable, FAST) * np.sign(error)
+    q = np.zeros(3)
+    for _ in range(400):
+        velocity = chase(error - q, velocity, DT, ACCELERATION, -FAST, FAST)
+        q = q + velocity * DT
+        assert ((q - error) * np.sign(error) <= 1e-9).all()
+    np.testing.assert_allclose(q, error, atol=1e-9)
+
+
 def test_a_joint_that_may_not_move_does_not_hold_the_others() -> None:
     upper = np.array([2.0, 0.0, 2.0])
     velocity = chase(np.array([0.5, 0.2, 0.3]), np.zeros(3), DT, ACCELERATION, -FAST, upper)

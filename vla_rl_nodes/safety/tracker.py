@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-
 ARRIVED = 1e-6  # steps: what is left is rounding, and has no direction
 
 
