@@ -12,7 +12,7 @@ demo: $(VENV)/run.stamp
 	$(BIN)/vla-rl demo --blackout 5 --out demo_output $(DEMO_ARGS)
 
 test: $(VENV)/test.stamp lint
-	$(BIN)/python -m pytest -m "not nightly" $(TEST_ARGS)
+	$(BIN)/python -m pytest $(TEST_ARGS)
 
 # The shipped policy again: demonstrations through the graph in real time, then training.
 policy: $(VENV)/test.stamp

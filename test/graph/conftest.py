@@ -2,110 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
-
-from vla_rl_nodes.bringup import Actor, NodeSpec, Processes, Value, graph
-from vla_rl_nodes.demo.run import isolate
-from vla_rl_nodes.nodes.driver import Driver
-from vla_rl_nodes.nodes.qos import COMMAND, LATCHED, SENSOR, STREAM
-
-isolate()
-
-CONTRACT, ROBOT = "franka_pick", "fr3"
-
-
-class Graph:
-    """A running graph, a client of it, and whatever a test subscribes to or publishes."""
-
-    def __init__(self, processes: Processes, driver: Driver, folder: Path) -> None:
-        self.processes, self.driver, self.folder = processes, driver, folder
-        self._publishers: dict[str, Any] = {}
-
-    def wait(self, condition: Callable[[], Any], timeout_s: float = 10.0, what: str = "it") -> Any:
-        """What a condition gives once it is true."""
-        return self.driver.wait(condition, timeout_s, what)
-
-    def now_ns(self) -> int:
-        """The nodes' clock."""
-        return int(self.driver.node.get_clock().now().nanoseconds)
-
-    def listen(self, kind: type[Any], topic: str, sensor: bool = True) -> deque[Any]:
-        """Collects (arrival on the nodes' clock, message)."""
-        heard: deque[Any] = deque(maxlen=20_000)
-        self.driver.node.create_subscription(
-            kind, topic, lambda m: heard.append((self.now_ns(), m)), SENSOR if sensor else STREAM
-        )
-        return heard
-
-    def publish(self, topic: str, message: Any) -> None:
-        """Publishes once somebody listens."""
-        if topic not in self._publishers:
-            # Latched topics are heard only from a publisher that latches.
-            profile = LATCHED if topic == "episode/state" else COMMAND
-            publisher = self.driver.node.create_publisher(type(message), topic, profile)
-            self._publishers[topic] = publisher
-            self.wait(lambda: publisher.get_subscription_count() > 0, 10.0, f"listener of {topic}")
-        self._publishers[topic].publish(message)
-
-    def log(self, node: str) -> str:
-        """Everything that a node has written."""
-        path = self.folder / "logs" / f"{node}.log"
-        return path.read_text(errors="replace") if path.exists() else ""
-
-    def wait_for_line(self, node: str, part: str, timeout_s: float = 10.0) -> str:
-        """The line of a node's log that holds a text."""
-
-        def found() -> str:
-            return next((line for line in self.log(node).splitlines() if part in line), "")
-
-        line: str = self.wait(found, timeout_s, f"'{part}' in the log of {node}")
-        return line
-
-
-@contextmanager
-def start(
-    folder: Path,
-    actor: Actor = "policy",
-    parameters: dict[str, dict[str, Value]] | None = None,
-    without: tuple[str, ...] = (),
-) -> Iterator[Graph]:
-    """The whole simulated graph, up and heard."""
-    parameters = dict(parameters or {})
-    parameters.setdefault("recorder", {})["folder"] = str(folder / "bags")
-    nodes = graph(CONTRACT, sim=True, actor=actor, parameters=parameters)
-    with Processes(folder / "logs") as processes:
-        processes.start([node for node in nodes if node.executable not in without], ROBOT)
-        with Driver(ROBOT) as driver:
-            driver.wait_until_up()
-            yield Graph(processes, driver, folder)
-
-
-@contextmanager
-def alone(folder: Path, spec: NodeSpec, namespace: str) -> Iterator[Graph]:
-    """One node by itself."""
-    with Processes(folder / "logs") as processes:
-        processes.start([spec], namespace)
-        with Driver(namespace, processes.check) as driver:
-            yield Graph(processes, driver, folder)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder for one graph's bags and logs."""
     return tmp_path_factory.mktemp("graph")
-
-
-def speeds(heard: deque[Any]) -> list[tuple[int, float]]:
-    """(header stamp ns, largest |joint velocity| rad/s) of collected joint states."""
-    rows = []
-    for _, message in list(heard):
-        stamp = message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
-        rows.append((stamp, float(np.abs(message.velocity).max())))
-    return rows

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Graph, start
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Float64MultiArray
@@ -19,6 +18,8 @@ from vla_rl_nodes.contract.load import load_contract
 from vla_rl_nodes.nodes.event import Event, to_message
 from vla_rl_nodes.nodes.vector import trajectory_message, vector_message
 from vla_rl_nodes.robots.load import load_robot
+
+from .running import Graph, start
 
 pytestmark = pytest.mark.graph
 

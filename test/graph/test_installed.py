@@ -9,10 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import CONTRACT
 
 from vla_rl_nodes.nodes.driver import Driver
 from vla_rl_nodes.resources import resource
+
+from .running import CONTRACT
 
 pytestmark = pytest.mark.graph
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import CONTRACT, speeds, start
 from sensor_msgs.msg import JointState
 
 from vla_rl_nodes.bags.reader import EpisodeReader
@@ -14,6 +13,8 @@ from vla_rl_nodes.contract.load import load_contract
 from vla_rl_nodes.demo.measure import measure_episode
 from vla_rl_nodes.robots.load import load_robot
 from vla_rl_nodes.safety.limits import load_limits
+
+from .running import CONTRACT, speeds, start
 
 pytestmark = pytest.mark.graph
 

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import alone
 from sensor_msgs.msg import JointState
 
 from vla_rl_nodes.bringup import hold_pose
 from vla_rl_nodes.robots.load import load_robot
+
+from .running import alone
 
 pytestmark = pytest.mark.graph
 

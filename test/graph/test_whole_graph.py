@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import CONTRACT, Graph, start
 
 from vla_rl_nodes.bags.reader import EpisodeReader
 from vla_rl_nodes.contract.load import load_contract
@@ -14,6 +13,8 @@ from vla_rl_nodes.nodes.driver import EpisodeResult
 from vla_rl_nodes.replay.check import check_parity, check_repeat
 from vla_rl_nodes.replay.convert import build_episode
 from vla_rl_nodes.robots.load import load_robot
+
+from .running import CONTRACT, Graph, start
 
 pytestmark = pytest.mark.graph
 
