@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from bag_messages import EVENT, STORE, TRAJECTORY, VECTOR, T, event, image, trajectory, vector
 from numpy.typing import NDArray
-from rosbags.typesys import Stores, get_typestore
 
 from vla_rl_nodes.bags.rosbag2 import Topic
 from vla_rl_nodes.bags.writer import EpisodeWriter
@@ -22,12 +22,6 @@ from vla_rl_nodes.safety.limits import load_limits
 CONTRACT = load_contract("franka_pick")
 ROBOT = load_robot("fr3")
 LIMITS = load_limits("franka_pick")
-STORE = get_typestore(Stores.ROS2_JAZZY)
-T = STORE.types
-IMAGE = "sensor_msgs/msg/Image"
-VECTOR = "sensor_msgs/msg/JointState"
-EVENT = "diagnostic_msgs/msg/DiagnosticArray"
-TRAJECTORY = "trajectory_msgs/msg/JointTrajectory"
 ARRAY = "std_msgs/msg/Float64MultiArray"
 MS = 1_000_000
 READY_NS = 1_780_000_000_000_000_000
@@ -177,7 +171,7 @@ class DemoBag:
             speed = np.gradient(self.measured, 0.004, axis=0)
         return [
             Message(JOINT_STATES, VECTOR, at, vector(
-                at, [ROBOT.joints[j] for j in ORDER], row[ORDER], speed[i][ORDER]))
+                at, [ROBOT.joints[j] for j in ORDER], row[ORDER], speeds=speed[i][ORDER]))
             for i, row in enumerate(self.measured)
             for at in (READY_NS + 4 * i * MS,)
         ]  # fmt: skip
@@ -260,33 +254,6 @@ class DemoBag:
         return found
 
 
-def header(stamp_ns: int) -> Any:
-    stamp = T["builtin_interfaces/msg/Time"](
-        sec=stamp_ns // 1_000_000_000, nanosec=stamp_ns % 1_000_000_000
-    )
-    return T["std_msgs/msg/Header"](stamp=stamp, frame_id="")
-
-
-def image(stamp_ns: int, pixels: NDArray[np.uint8]) -> Any:
-    height, width, _ = pixels.shape
-    return T[IMAGE](header(stamp_ns), height, width, "rgb8", 0, 3 * width, pixels.reshape(-1))
-
-
-def vector(stamp_ns: int, names: list[str], values: Any, speeds: Any = ()) -> Any:
-    return T[VECTOR](
-        header(stamp_ns), names, np.array(values, dtype=np.float64),
-        np.array(speeds, dtype=np.float64), np.zeros(0),
-    )  # fmt: skip
-
-
-def event(stamp_ns: int, message: str, values: dict[str, str], hardware_id: str = "") -> Any:
-    entries = [T["diagnostic_msgs/msg/KeyValue"](key=k, value=v) for k, v in values.items()]
-    status = T["diagnostic_msgs/msg/DiagnosticStatus"](
-        level=0, name="x", message=message, hardware_id=hardware_id, values=entries
-    )
-    return T[EVENT](header(stamp_ns), [status])
-
-
 def filter_event(
     stamp_ns: int, state: str, ticks: int, late_ms: float = 0.05, reasons: str = "",
     command_stamp: str = "",
@@ -296,15 +263,3 @@ def filter_event(
         "ticks": str(ticks), "skipped_ticks": str(ticks // 520),
     }  # fmt: skip
     return event(stamp_ns, state, values)
-
-
-def trajectory(stamp_ns: int, names: list[str], rows: NDArray[np.float64]) -> Any:
-    empty = np.zeros(0)
-    duration = T["builtin_interfaces/msg/Duration"](sec=0, nanosec=0)
-    points = [
-        T["trajectory_msgs/msg/JointTrajectoryPoint"](
-            np.ascontiguousarray(row), empty, empty, empty, duration
-        )
-        for row in rows
-    ]
-    return T[TRAJECTORY](header(stamp_ns), names, points)

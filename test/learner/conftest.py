@@ -9,10 +9,8 @@ import pytest
 import torch
 from toy_replay import toy_episode, write_episode
 
-from vla_rl_nodes.contract.load import load_contract
 from vla_rl_nodes.contract.spec import Contract
 from vla_rl_nodes.learner.recipe import Recipe, load_recipe
-from vla_rl_nodes.policy.signing import create_key
 
 
 @pytest.fixture(autouse=True)
@@ -21,18 +19,6 @@ def _single_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="session")
-def contract() -> Contract:
-    return load_contract("franka_pick")
-
-
-@pytest.fixture(scope="session")
-def key_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("keys") / "maker.pem"
-    create_key(path)
-    return path
 
 
 @pytest.fixture(scope="session")

@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vla_rl_nodes.contract.load import load_contract
 from vla_rl_nodes.contract.spec import Contract
 from vla_rl_nodes.policy.bundle import MODEL, write_bundle
 from vla_rl_nodes.policy.manifest import Training
-from vla_rl_nodes.policy.signing import create_key, load_key
+from vla_rl_nodes.policy.signing import load_key
 
 # Element types of onnx.proto3.
 _CODES = {"float32": 1, "uint8": 2, "int64": 7}
@@ -125,18 +124,6 @@ def onnx_policy(
 TRAINING = Training(
     seed=0, data_sha256="0" * 64, episodes=3, windows=90, parameters=1, metrics={"error": 0.5}
 )
-
-
-@pytest.fixture(scope="session")
-def contract() -> Contract:
-    return load_contract("franka_pick")
-
-
-@pytest.fixture(scope="session")
-def key_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("keys") / "maker.pem"
-    create_key(path)
-    return path
 
 
 @pytest.fixture(scope="session")

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from rosbags.typesys import Stores, get_typestore
+from bag_messages import EVENT, STORE, TRAJECTORY, VECTOR, event, image, trajectory, vector
 
 from vla_rl_nodes.bags.rosbag2 import Topic
 from vla_rl_nodes.bags.writer import EpisodeWriter
@@ -22,12 +21,6 @@ from vla_rl_nodes.contract.spec import Contract, Stream
 from vla_rl_nodes.errors import InputError
 from vla_rl_nodes.ingest.observe import Observer
 
-STORE = get_typestore(Stores.ROS2_JAZZY)
-T = STORE.types
-IMAGE = "sensor_msgs/msg/Image"
-VECTOR = "sensor_msgs/msg/JointState"
-EVENT = "diagnostic_msgs/msg/DiagnosticArray"
-CHUNK = "trajectory_msgs/msg/JointTrajectory"
 MS = 1_000_000
 START_NS = 1_760_000_000_000_000_000
 SIM_NAMES = ["q0", "q1", "q2"]
@@ -88,49 +81,6 @@ class Episode:
                 )
             writer.close(self.outcome)  # type: ignore[arg-type]
         return folder
-
-
-def header(stamp_ns: int, frame_id: str = "") -> Any:
-    stamp = T["builtin_interfaces/msg/Time"](
-        sec=stamp_ns // 1_000_000_000, nanosec=stamp_ns % 1_000_000_000
-    )
-    return T["std_msgs/msg/Header"](stamp=stamp, frame_id=frame_id)
-
-
-def image(stamp_ns: int, pixels: NDArray[np.uint8], padding: int = 0) -> Any:
-    height, width, _ = pixels.shape
-    rows = np.zeros((height, 3 * width + padding), dtype=np.uint8)
-    rows[:, : 3 * width] = pixels.reshape(height, 3 * width)
-    return T[IMAGE](
-        header(stamp_ns), height, width, "rgb8", 0, 3 * width + padding, rows.reshape(-1)
-    )
-
-
-def vector(stamp_ns: int, names: list[str], values: Any, frame_id: str = "") -> Any:
-    empty = np.zeros(0)
-    return T[VECTOR](
-        header(stamp_ns, frame_id), names, np.asarray(values, dtype=np.float64), empty, empty
-    )
-
-
-def event(stamp_ns: int, message: str, values: dict[str, str], hardware_id: str = "") -> Any:
-    entries = [T["diagnostic_msgs/msg/KeyValue"](key=k, value=v) for k, v in values.items()]
-    status = T["diagnostic_msgs/msg/DiagnosticStatus"](
-        level=0, name="x", message=message, hardware_id=hardware_id, values=entries
-    )
-    return T[EVENT](header(stamp_ns), [status])
-
-
-def trajectory(stamp_ns: int, names: list[str], rows: NDArray[np.float64]) -> Any:
-    empty = np.zeros(0)
-    duration = T["builtin_interfaces/msg/Duration"](sec=0, nanosec=0)
-    points = [
-        T["trajectory_msgs/msg/JointTrajectoryPoint"](
-            np.ascontiguousarray(row), empty, empty, empty, duration
-        )
-        for row in rows
-    ]
-    return T[CHUNK](header(stamp_ns), names, points)
 
 
 def make_episode(
@@ -256,7 +206,9 @@ def _add_actions(episode: Episode, rng: np.random.Generator, late: Any) -> None:
             rows = rng.normal(size=(length if number % 4 else length - 1, len(names)))
             order = rng.permutation(len(names))
             body = trajectory(tick, [names[i] for i in order], rows[:, order])
-            episode.messages.append(Message("policy/chunk", CHUNK, tick, late(tick, 60.0), body))
+            episode.messages.append(
+                Message("policy/chunk", TRAJECTORY, tick, late(tick, 60.0), body)
+            )
 
 
 def _add_context(

@@ -1,0 +1,25 @@
+"""Fixtures that more than one room's tests use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vla_rl_nodes.contract.load import load_contract
+from vla_rl_nodes.contract.spec import Contract
+from vla_rl_nodes.policy.signing import create_key
+
+
+@pytest.fixture(scope="session")
+def contract() -> Contract:
+    """The shipped contract."""
+    return load_contract("franka_pick")
+
+
+@pytest.fixture(scope="session")
+def key_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A private key whose public half lies beside it."""
+    path = tmp_path_factory.mktemp("keys") / "maker.pem"
+    create_key(path)
+    return path
