@@ -233,7 +233,7 @@ def _check(options: argparse.Namespace) -> int:
     rows, good = [], True
     for bag in _tracked(options.bags, "checking"):
         parity, repeat = check_parity(bag, contract), check_repeat(bag, contract)
-        same = parity.matched == parity.ticks and not repeat.differing
+        same = 0 < parity.matched == parity.built_live and not repeat.differing
         good = good and same
         rows.append({"bag": str(bag), "good": same, **asdict(parity), **asdict(repeat)})
     if options.json:

@@ -23,8 +23,8 @@ def test_the_shipped_recipe_is_the_one_it_says() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("threads: 2", "thread: 2", "did you mean 'threads'?"),
-        ("threads: 2", "threads: 0", "greater than or equal to 1"),
+        ("threads: 1", "thread: 2", "did you mean 'threads'?"),
+        ("threads: 1", "threads: 0", "greater than or equal to 1"),
         ("  teacher_steps: 8", "  teacher_step: 8", "did you mean 'teacher_steps'?"),
         ("  huber: 0.03", "  huber: -1.0", "greater than 0"),
         ("  copies: 4\n", "", "is missing"),

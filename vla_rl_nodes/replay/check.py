@@ -37,6 +37,11 @@ class ParityReport:
     first_difference_ns: int | None
 
     @property
+    def built_live(self) -> int:
+        """Ticks at which the policy had an observation; at the others a stream was silent."""
+        return self.ticks - self.unbuilt[Unbuilt.NOT_BUILT_LIVE.value]
+
+    @property
     def holds(self) -> bool:
         """Whether something was compared and nothing differed."""
         return self.matched > 0 and self.differing == 0
