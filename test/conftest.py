@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,9 @@ import pytest
 from vla_rl_nodes.contract.load import load_contract
 from vla_rl_nodes.contract.spec import Contract
 from vla_rl_nodes.policy.signing import create_key
+
+# Before any test imports MuJoCo, which decides then how it renders.
+os.environ.setdefault("MUJOCO_GL", "egl")
 
 
 @pytest.fixture(scope="session")
