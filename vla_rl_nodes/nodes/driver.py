@@ -25,6 +25,8 @@ from vla_rl_nodes.nodes.complaints import Complaints
 from vla_rl_nodes.nodes.event import Event, from_message
 from vla_rl_nodes.nodes.qos import LATCHED, STREAM
 
+STEADY = 0.97  # real-time factor of a simulation that keeps up
+
 
 @dataclass(frozen=True)
 class EpisodeResult:
@@ -53,6 +55,7 @@ class Driver(Closable):
         self._complaints = Complaints(self.node.get_logger())
         self._changed = threading.Condition()
         self._events: dict[str, Event] = {}
+        self._steady_reports = 0
         for topic, profile in (
             ("episode/state", LATCHED),
             ("recorder/status", LATCHED),
@@ -85,6 +88,9 @@ class Driver(Closable):
         if event is not None:
             with self._changed:
                 self._events[topic] = event
+                if topic == "sim/status":
+                    steady = _number(event.values.get("real_time_factor", "")) > STEADY
+                    self._steady_reports = self._steady_reports + 1 if steady else 0
                 self._changed.notify_all()
 
     def event(self, topic: str) -> Event | None:
@@ -122,6 +128,8 @@ class Driver(Closable):
         )  # fmt: skip
         for topic in ("episode/state", "recorder/status", "safety/status", "sim/status"):
             self.wait(partial(self.event, topic), timeout_s, topic)
+        # Starting and finding each other is hard work: an episode begins when it is over.
+        self.wait(lambda: self._steady_reports >= 2, timeout_s, "a simulation in real time")
 
     def set_parameter(self, node: str, name: str, value: bool | int) -> None:
         """Sets a parameter of ``sim_robot``, ``sim_cameras`` or ``episode``.
@@ -195,3 +203,10 @@ class Driver(Closable):
         self._thread.join(timeout=2.0)
         self.node.destroy_node()
         rclpy.try_shutdown(context=self._context)
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0

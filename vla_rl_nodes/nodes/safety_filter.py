@@ -179,7 +179,10 @@ class SafetyFilterNode(Node):
                 self._armed_for = ""
                 self._filter.disarm()
             return
-        if self._armed_for == episode_id or not episode_id:
+        halted = self._filter.state in (State.STOPPED, State.FAULTED)
+        # Nothing has moved while an episode was only ready: what faulted then may be over.
+        again = halted and state is EpisodeStates.READY
+        if not episode_id or (self._armed_for == episode_id and not again):
             return
         if self._position is not None and self._position[0] <= self._episode.ready_ns:
             return  # measured before the reset ended: the arm is elsewhere by now
