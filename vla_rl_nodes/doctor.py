@@ -8,8 +8,6 @@ import os
 import platform
 import shutil
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -153,41 +151,29 @@ def _policy(contract: Contract) -> Finding:
 
 
 def _graph(contract: Contract, namespace: str) -> list[Finding]:
-    import rclpy
+    from vla_rl_nodes.nodes.endpoints import count_endpoints
 
-    context = rclpy.Context()
-    rclpy.init(context=context)
-    node = rclpy.create_node("vla_rl_doctor", context=context)
-    robot, prefix = load_robot(contract.robot), f"/{namespace.strip('/')}/"
-    topics = robot.topics
-    listening = [t for t in (topics.trajectory_command, topics.position_command) if t is not None]
-    speaking = [topics.joint_states, topics.gripper_joint_states, topics.wrench, topics.imu]
+    prefix = f"/{namespace.strip('/')}/"
+    topics = load_robot(contract.robot).topics
+    commands = [t for t in (topics.trajectory_command, topics.position_command) if t is not None]
+    states = (topics.joint_states, topics.gripper_joint_states, topics.wrench, topics.imu)
+    drivers = [("robot", name) for name in states if name is not None]
     cameras = [stream.source.topic for stream in contract.streams if stream.source is not None]
-    try:
-        # Discovery takes a moment; a robot that is there is seen before the time is up.
-        _wait(lambda: node.count_publishers(prefix + topics.joint_states) > 0, DISCOVERY_S)
-        found = []
-        for topic in listening:
-            seen = node.count_subscribers(prefix + topic) > 0
-            detail = "a controller listens" if seen else "no controller listens; activate one"
-            found.append(Finding("robot", prefix + topic, _seen(seen), detail))
-        drivers = [("robot", name) for name in speaking if name is not None]
-        for part, name in (*drivers, *(("camera", name) for name in cameras)):
-            count = node.count_publishers(prefix + name)
-            said = {0: "no driver publishes", 1: "a driver publishes"}
-            detail = said.get(count, f"{count} publishers; one is right")
-            found.append(Finding(part, prefix + name, _seen(count == 1), detail))
-        return found
-    finally:
-        node.destroy_node()
-        rclpy.try_shutdown(context=context)
+    drivers += [("camera", name) for name in cameras]
+    names = [prefix + name for name in (*commands, *(name for _, name in drivers))]
+    seen = count_endpoints(names, prefix + topics.joint_states, DISCOVERY_S)
+    found = []
+    for name in commands:
+        listens = seen.subscribers[prefix + name] > 0
+        detail = "a controller listens" if listens else "no controller listens; activate one"
+        found.append(Finding("robot", prefix + name, _seen(listens), detail))
+    for part, name in drivers:
+        count = seen.publishers[prefix + name]
+        said = {0: "no driver publishes", 1: "a driver publishes"}
+        detail = said.get(count, f"{count} publishers; one is right")
+        found.append(Finding(part, prefix + name, _seen(count == 1), detail))
+    return found
 
 
 def _seen(value: bool) -> Status:
     return "there" if value else "absent"
-
-
-def _wait(condition: Callable[[], bool], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.05)
