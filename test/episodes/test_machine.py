@@ -18,7 +18,7 @@ def _running(limit: float = 6.0) -> EpisodeMachine:
     machine = EpisodeMachine(limit)
     assert machine.start(0) and machine.reset_done(0, True)
     assert not machine.run(0)  # still settling
-    assert machine.run(S // 4)
+    assert machine.run(S // 2)
     return machine
 
 
@@ -37,11 +37,11 @@ def test_orderly_episode() -> None:
 
 def test_time_limit_is_a_timeout_not_a_failure() -> None:
     machine = _running(1.0)
-    for step in range(3, 12):
+    for step in range(6, 15):
         _all_alive(machine, step * S // 10)
         assert not machine.tick(step * S // 10)
-    _all_alive(machine, S * 5 // 4)
-    assert machine.tick(S * 5 // 4) and machine.state is State.TIMEOUT
+    _all_alive(machine, S * 3 // 2)
+    assert machine.tick(S * 3 // 2) and machine.state is State.TIMEOUT
 
 
 @pytest.mark.parametrize("dead", ["policy", "safety filter"])

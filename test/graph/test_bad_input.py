@@ -165,14 +165,20 @@ def test_commands_in_a_running_episode(running: Graph) -> None:
     driver = running.driver
     executed = running.listen(JointState, "safety/executed", sensor=False)
     joints = running.listen(JointState, TOPICS.joint_states)
-    episode_id = driver.start_episode(seed=21)
-    running.wait(lambda: driver.state(episode_id) == "running", 20.0, "running")
+    episode_id = ""
 
     def alive() -> None:
         event = Event("policy", "running", {"episode_id": episode_id}, "test", b"\x00",
                       running.now_ns())  # fmt: skip
         running.publish("policy/status", to_message(event))
 
+    def started() -> bool:
+        alive()
+        return driver.state(episode_id) == "running"
+
+    alive()  # finds its listeners before the episode counts the silence
+    episode_id = driver.start_episode(seed=21)
+    running.wait(started, 20.0, "running")
     start_q = np.array(joints[-1][1].position)
     for make, said in (
         (_vector(AXES, [NAN, 0.0, 0.0, 0.0, 0.08]), "not finite"),

@@ -27,7 +27,12 @@ def running(folder: Path) -> Iterator[Graph]:
 
 @pytest.fixture(scope="module")
 def episode(running: Graph) -> EpisodeResult:
-    return running.driver.run_episode(seed=7)
+    """An episode; a machine that stalls for a quarter of a second aborts one, so a few tries."""
+    for _ in range(3):
+        result = running.driver.run_episode(seed=7)
+        if result.outcome != "aborted":
+            break
+    return result
 
 
 def test_nodes_are_separate_processes_in_one_namespace(running: Graph) -> None:

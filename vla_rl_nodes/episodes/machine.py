@@ -29,8 +29,9 @@ class Watch:
     silence_s: float = 0.25
     alive: tuple[str, ...] = ("policy", "safety filter")
     reset_limit_s: float = 30.0
-    # What was captured before the reset must be out of every buffer when the first step is made.
-    settle_s: float = 0.15
+    # What was captured before the reset must be out of every buffer when the first step is made,
+    # and the work of opening a bag and arming a filter must be over.
+    settle_s: float = 0.5
     ready_limit_s: float = 10.0
 
 
