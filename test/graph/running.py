@@ -26,6 +26,7 @@ class Graph:
     def __init__(self, processes: Processes, driver: Driver, folder: Path) -> None:
         self.processes, self.driver, self.folder = processes, driver, folder
         self._publishers: dict[str, Any] = {}
+        self._heard: dict[str, deque[Any]] = {}
 
     def wait(self, condition: Callable[[], Any], timeout_s: float = 10.0, what: str = "it") -> Any:
         """What a condition gives once it is true."""
@@ -36,11 +37,20 @@ class Graph:
         return int(self.driver.node.get_clock().now().nanoseconds)
 
     def listen(self, kind: type[Any], topic: str, sensor: bool = True) -> deque[Any]:
-        """Collects (arrival on the nodes' clock, message)."""
-        heard: deque[Any] = deque(maxlen=20_000)
-        self.driver.node.create_subscription(
-            kind, topic, lambda m: heard.append((self.now_ns(), m)), SENSOR if sensor else STREAM
-        )
+        """Collects (arrival on the nodes' clock, message) from now on; ends an earlier collection.
+
+        One subscription a topic, however often it is called: dozens at 250 Hz would starve the
+        test's own heartbeats.
+        """
+        known = topic in self._heard
+        heard = self._heard[topic] = deque(maxlen=20_000)
+
+        def keep(message: Any) -> None:
+            self._heard[topic].append((self.now_ns(), message))
+
+        if not known:
+            profile = SENSOR if sensor else STREAM
+            self.driver.node.create_subscription(kind, topic, keep, profile)
         return heard
 
     def publish(self, topic: str, message: Any) -> None:
