@@ -4,7 +4,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCK := requirements.lock
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint $(LOCK)
-export PYTHONDONTWRITEBYTECODE = 1
 
 .PHONY: demo test policy lint clean
 

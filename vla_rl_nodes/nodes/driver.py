@@ -129,7 +129,7 @@ class Driver(Closable):
         for topic in ("episode/state", "recorder/status", "safety/status", "sim/status"):
             self.wait(partial(self.event, topic), timeout_s, topic)
         # Starting and finding each other is hard work: an episode begins when it is over.
-        self.wait(lambda: self._steady_reports >= 2, timeout_s, "a simulation in real time")
+        self.wait(lambda: self._steady_reports >= 4, timeout_s, "a simulation in real time")
 
     def set_parameter(self, node: str, name: str, value: bool | int) -> None:
         """Sets a parameter of ``sim_robot``, ``sim_cameras`` or ``episode``.
