@@ -13,7 +13,7 @@ ROS_MESSAGES = [
 ]  # fmt: skip
 NODES = [
     "camera_ingest", "proprio_ingest", "policy", "safety_filter", "episode", "recorder",
-    "sim_robot", "sim_cameras", "sim_expert",
+    "sim_robot", "sim_cameras", "sim_expert", "vla_http",
 ]  # fmt: skip
 
 
@@ -42,8 +42,8 @@ setup(
     ],
     python_requires=">=3.11",
     install_requires=[
-        "cryptography", "mcap", "numpy", "onnxruntime", "pillow", "pin", "pydantic", "PyYAML",
-        "rich", "rosbags", "zstandard",
+        "cryptography", "mcap", "msgpack", "numpy", "onnxruntime", "pillow", "pin", "pydantic",
+        "PyYAML", "rich", "rosbags", "websockets", "zstandard",
     ],
     extras_require={
         "ros": [
@@ -52,6 +52,8 @@ setup(
         ],
         "sim": ["mujoco", "matplotlib"],
         "learner": ["torch", "onnx"],
+        # On an NVIDIA GPU; take plain onnxruntime out first, the two share one folder.
+        "gpu": ["onnxruntime-gpu", "tensorrt", "cuda-bindings", "onnx"],
         "dev": [
             "colcon-common-extensions", "hypothesis", "mypy", "pytest", "ruff", "setuptools<80",
             "types-PyYAML",

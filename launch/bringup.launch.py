@@ -5,8 +5,9 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
-from vla_rl_nodes.bringup import graph
+from vla_rl_nodes.bringup import ACTORS, graph
 from vla_rl_nodes.contract.load import load_contract
+from vla_rl_nodes.policy.selection import ENGINES
 
 
 def _nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
@@ -15,10 +16,18 @@ def _nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
 
     contract = argument("contract")
     parameters: dict[str, dict[str, str]] = {"recorder": {"folder": argument("bags")}}
-    if argument("actor") == "policy":
+    actor = next(name for name in ACTORS if name == argument("actor"))
+    if actor == "policy":
         parameters["policy"] = {
             "bundle": argument("bundle"),
             "trusted_keys": argument("trusted_keys"),
+            "chunking": argument("chunking") or "prefix",
+            "engine": argument("engine"),
+        }
+    elif actor == "vla_http":
+        parameters["vla_http"] = {
+            "remote": argument("remote"),
+            "chunking": argument("chunking"),
         }
     parameters["safety_filter"] = {
         "safety": argument("safety"),
@@ -36,7 +45,7 @@ def _nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         for node in graph(
             contract,
             sim=argument("sim") == "true",
-            actor="sim_expert" if argument("actor") == "sim_expert" else "policy",
+            actor=actor,
             parameters=parameters,
         )
     ]
@@ -61,8 +70,25 @@ def generate_launch_description() -> LaunchDescription:
             DeclareLaunchArgument(
                 "actor",
                 default_value="policy",
-                choices=["policy", "sim_expert"],
-                description="What acts: the policy bundle, or the simulation's scripted expert.",
+                choices=list(ACTORS),
+                description="What acts: a policy bundle, a policy served elsewhere over HTTP or a"
+                " websocket, or the simulation's scripted expert.",
+            ),
+            DeclareLaunchArgument(
+                "chunking",
+                default_value="",
+                description="Strategy of config/chunking or a path; empty: prefix.",
+            ),
+            DeclareLaunchArgument(
+                "engine",
+                default_value="auto",
+                choices=["auto", *ENGINES],
+                description="What computes a bundle's networks; auto: the fastest that is there.",
+            ),
+            DeclareLaunchArgument(
+                "remote",
+                default_value="franka_pick_served",
+                description="Server and mapping of a policy served elsewhere, of config/remote.",
             ),
             DeclareLaunchArgument(
                 "bundle", default_value="", description="Policy bundle; empty: the shipped one."

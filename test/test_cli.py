@@ -19,7 +19,7 @@ from vla_rl_nodes.cli import main
         (["replay", "convert", "nowhere", "--out", "o", "--contract", "no"], "none of config"),
         (["demo", "--robot", "ur5e"], "has no shipped contract"),
         (["demo", "--seed", "999999", "--episodes", "2"], "training seeds"),
-        (["demo", "--actor", "sim_expert", "--bundle", "x"], "goes with"),
+        (["demo", "--actor", "sim_expert", "--bundle", "x"], "go with"),
         (["up", "--contract", "none.yaml"], "none.yaml"),
         (["learner", "train", "--recipe", "r", "--replay", ".", "--out", "o"], "r"),
     ],

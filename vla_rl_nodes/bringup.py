@@ -15,14 +15,15 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from vla_rl_nodes.closable import Closable
 from vla_rl_nodes.contract.load import load_contract
 from vla_rl_nodes.errors import InputError
 
 Value = bool | int | float | str
-Actor = Literal["policy", "sim_expert"]
+Actor = Literal["policy", "vla_http", "sim_expert"]
+ACTORS: tuple[Actor, ...] = get_args(Actor)
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,8 @@ def graph(
     Args:
         contract: contract name or path; it names the robot.
         sim: whether the simulated robot and its cameras run too.
-        actor: what acts: the policy bundle, or the scripted expert of the simulation.
+        actor: what acts: a policy bundle, a policy served elsewhere, or the scripted expert of
+            the simulation.
         parameters: further parameters by executable.
 
     Raises:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import json
 import signal
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from vla_rl_nodes import __version__
+from vla_rl_nodes.cli_bench import add_bench
+from vla_rl_nodes.cli_parts import Command, add, contract_option, group, print_json, whole
+from vla_rl_nodes.cli_policy import add_policy
 from vla_rl_nodes.errors import InputError
-
-Command = Callable[[argparse.Namespace], int]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,48 +47,22 @@ def _parser() -> argparse.ArgumentParser:
     _add_demo(commands)
     _add_up(commands)
     _add_doctor(commands)
-    _add_policy(commands)
+    add_policy(commands)
     _add_bag(commands)
     _add_replay(commands)
     _add_learner(commands)
+    add_bench(commands)
     return parser
-
-
-def _add(commands: Any, name: str, text: str, command: Command) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
-    parser.set_defaults(command=command)
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    return parser
-
-
-def _group(commands: Any, name: str, text: str) -> Any:
-    parser = commands.add_parser(name, help=text, description=text)
-    return parser.add_subparsers(required=True, metavar="COMMAND")
-
-
-def _whole(low: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        value = int(text)
-        if value < low:
-            raise argparse.ArgumentTypeError(f"{value} is below {low}")
-        return value
-
-    parse.__name__ = f"whole number from {low}"
-    return parse
-
-
-def _contract_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--contract", default="franka_pick", help="contract name or path")
 
 
 def _add_demo(commands: Any) -> None:
     text = "run episodes of the simulated robot through the real graph, and report"
-    parser = _add(commands, "demo", text, _demo)
+    parser = add(commands, "demo", text, _demo)
     parser.add_argument("--robot", default="fr3", help="robot that has a contract and a policy")
-    parser.add_argument("--seed", type=_whole(0), default=0, help="seed of the first episode")
-    parser.add_argument("--episodes", type=_whole(1), default=20)
+    parser.add_argument("--seed", type=whole(0), default=0, help="seed of the first episode")
+    parser.add_argument("--episodes", type=whole(1), default=20)
     parser.add_argument(
-        "--blackout", type=_whole(0), default=0,
+        "--blackout", type=whole(0), default=0,
         help="further episodes with blacked-out cameras, as a control that the policy looks",
     )  # fmt: skip
     parser.add_argument("--out", type=Path, default=Path("demo_output"), help="output folder")
@@ -97,6 +71,7 @@ def _add_demo(commands: Any) -> None:
         help="the policy bundle, or the scripted expert that makes demonstrations",
     )  # fmt: skip
     parser.add_argument("--bundle", type=Path, help="policy bundle instead of the shipped one")
+    parser.add_argument("--chunking", help="strategy of config/chunking, or a path")
     parser.add_argument("--trusted-keys", type=Path, help="folder of *.pub keys for that bundle")
 
 
@@ -107,8 +82,8 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _add_up(commands: Any) -> None:
-    parser = _add(commands, "up", "start a robot's nodes and keep them running", _up)
-    _contract_option(parser)
+    parser = add(commands, "up", "start a robot's nodes and keep them running", _up)
+    contract_option(parser)
     parser.add_argument("--sim", action="store_true", help="with the simulated robot")
     parser.add_argument("--bags", type=Path, default=Path("bags/recorded"))
     parser.add_argument("--logs", type=Path, default=Path("log/vla_rl"))
@@ -122,8 +97,8 @@ def _up(options: argparse.Namespace) -> int:
 
 def _add_doctor(commands: Any) -> None:
     text = "say what of ROS, GPU, controllers and cameras is there, and what is missing"
-    parser = _add(commands, "doctor", text, _doctor)
-    _contract_option(parser)
+    parser = add(commands, "doctor", text, _doctor)
+    contract_option(parser)
     parser.add_argument("--namespace", help="robot's namespace; default: the robot's name")
 
 
@@ -132,42 +107,15 @@ def _doctor(options: argparse.Namespace) -> int:
 
     findings = examine(options.contract, options.namespace)
     if options.json:
-        _print_json({"findings": [finding.as_dict() for finding in findings]})
+        print_json({"findings": [finding.as_dict() for finding in findings]})
     else:
         render(findings)
     return 1 if any(finding.status == "missing" for finding in findings) else 0
 
 
-def _add_policy(commands: Any) -> None:
-    group = _group(commands, "policy", "policy bundles")
-    parser = _add(group, "verify", "check a bundle's signature, hashes and contract", _verify)
-    parser.add_argument("bundle", type=Path)
-    _contract_option(parser)
-    parser.add_argument("--trusted-keys", type=Path, help="folder of *.pub keys")
-
-
-def _verify(options: argparse.Namespace) -> int:
-    from vla_rl_nodes.contract.load import load_contract
-    from vla_rl_nodes.policy.bundle import load_bundle
-    from vla_rl_nodes.policy.engine import OnnxEngine
-    from vla_rl_nodes.policy.trust import trusted_keys
-
-    bundle = load_bundle(
-        options.bundle, load_contract(options.contract), trusted_keys(options.trusted_keys)
-    )
-    OnnxEngine(bundle)
-    if options.json:
-        _print_json(
-            {"version": bundle.version, "manifest": bundle.manifest.model_dump(mode="json")}
-        )
-    else:
-        print(f"{options.bundle}: version {bundle.version}, fits contract {options.contract}")
-    return 0
-
-
 def _add_bag(commands: Any) -> None:
-    group = _group(commands, "bag", "episode bags")
-    parser = _add(group, "info", "what is in a bag, closed or not", _bag_info)
+    commands = group(commands, "bag", "episode bags")
+    parser = add(commands, "info", "what is in a bag, closed or not", _bag_info)
     parser.add_argument("bag", type=Path)
 
 
@@ -178,7 +126,7 @@ def _bag_info(options: argparse.Namespace) -> int:
 
     summary = summarise(options.bag)
     if options.json:
-        _print_json(asdict(summary))
+        print_json(asdict(summary))
         return 0
     state = "closed" if summary.closed else f"NOT closed: {summary.problem}"
     print(f"{summary.path}: episode {summary.episode_id}, {summary.outcome}, {state}")
@@ -192,15 +140,15 @@ def _bag_info(options: argparse.Namespace) -> int:
 
 
 def _add_replay(commands: Any) -> None:
-    group = _group(commands, "replay", "transitions from bags")
-    parser = _add(group, "convert", "bags to transitions", _convert)
+    commands = group(commands, "replay", "transitions from bags")
+    parser = add(commands, "convert", "bags to transitions", _convert)
     parser.add_argument("bags", type=Path, nargs="+")
     parser.add_argument("--out", type=Path, required=True, help="folder of replay folders")
-    _contract_option(parser)
+    contract_option(parser)
     text = "rebuild every observation of bags and compare it with what the policy saw"
-    parser = _add(group, "check", text, _check)
+    parser = add(commands, "check", text, _check)
     parser.add_argument("bags", type=Path, nargs="+")
-    _contract_option(parser)
+    contract_option(parser)
 
 
 def _convert(options: argparse.Namespace) -> int:
@@ -215,7 +163,7 @@ def _convert(options: argparse.Namespace) -> int:
         except InputError as error:  # one bad bag keeps no other from being converted
             problems.append(str(error))
     if options.json:
-        _print_json({"episodes": folders, "problems": problems})
+        print_json({"episodes": folders, "problems": problems})
     elif folders:
         print("\n".join(folders))
     for problem in problems:
@@ -237,7 +185,7 @@ def _check(options: argparse.Namespace) -> int:
         good = good and same
         rows.append({"bag": str(bag), "good": same, **asdict(parity), **asdict(repeat)})
     if options.json:
-        _print_json({"good": good, "bags": rows})
+        print_json({"good": good, "bags": rows})
     else:
         for row in rows:
             verdict = "same" if row["good"] else "DIFFERS"
@@ -249,14 +197,14 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _add_learner(commands: Any) -> None:
-    group = _group(commands, "learner", "policies from replay")
-    parser = _add(group, "train", "train a policy bundle from replay folders", _train)
+    commands = group(commands, "learner", "policies from replay")
+    parser = add(commands, "train", "train a policy bundle from replay folders", _train)
     parser.add_argument("--recipe", required=True, help="recipe name or path")
     parser.add_argument("--replay", type=Path, required=True, help="folder of replay folders")
     parser.add_argument("--out", type=Path, required=True, help="the new bundle's folder")
-    parser.add_argument("--seed", type=_whole(0), default=0)
+    parser.add_argument("--seed", type=whole(0), default=0)
     parser.add_argument("--key", type=Path, help="signing key; made when it is not there")
-    _contract_option(parser)
+    contract_option(parser)
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -272,10 +220,6 @@ def _tracked(bags: Sequence[Path], what: str) -> Iterable[Path]:
 
     shown = sys.stderr.isatty()
     return track(bags, what, console=Console(stderr=True), transient=True, disable=not shown)
-
-
-def _print_json(data: object) -> None:
-    print(json.dumps(data, sort_keys=True, allow_nan=False))
 
 
 if __name__ == "__main__":

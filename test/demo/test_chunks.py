@@ -27,7 +27,7 @@ class Live:
 
     def __init__(self, delays: list[int], seed: int, error: float = 0.0) -> None:
         rng = np.random.default_rng(seed)
-        queue = ActionQueue(LENGTH, AXES, max_delay=6)
+        queue = ActionQueue(LENGTH, AXES, max_prefix=6)
         waiting: tuple[int, Request, NDArray[np.float64]] | None = None
         shown: dict[str, str] = {}
         self.ticks: list[tuple[Tick, Event]] = []
@@ -42,8 +42,8 @@ class Live:
                 done = queue.splice(request, chunk)
                 assert done.used
                 self.chunks[self.asked[-1]] = chunk
-                self.used[request.chunk_id] = (done.consumed_delay, request.delay)
-                shown = {"delay": str(done.consumed_delay), "prefix_length": str(request.delay),
+                self.used[request.chunk_id] = (done.delay, request.delay)
+                shown = {"delay": str(done.delay), "prefix_length": str(request.delay),
                          "inference_ms": str(10.5 + request.chunk_id)}  # fmt: skip
             request = queue.request()
             if request is not None:
@@ -63,7 +63,7 @@ class Live:
         return measure_chunks(self.ticks, self.proposed, self.chunks, WIDTH)
 
 
-@pytest.mark.parametrize("delays", [[1], [2, 1, 3], [3, 5, 2, 4], [1, 9]])
+@pytest.mark.parametrize("delays", [[1], [2, 1, 3], [3, 5, 2, 4], [1, 6]])
 def test_delays_and_prefixes_are_those_of_the_queue(delays: list[int]) -> None:
     live = Live(delays, seed=sum(delays))
     found = live.measured()

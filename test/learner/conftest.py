@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from toy_replay import toy_episode, write_episode
 
 from vla_rl_nodes.contract.spec import Contract
 from vla_rl_nodes.learner.recipe import Recipe, load_recipe
+
+from .toy_replay import toy_episode, write_episode
 
 
 @pytest.fixture(autouse=True)

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from toy_replay import STEPS, toy_episode, write_episode
 
 from vla_rl_nodes.contract.spec import Contract
 from vla_rl_nodes.errors import InputError
 from vla_rl_nodes.learner.data import load_dataset
 from vla_rl_nodes.learner.recipe import Auxiliary, Recipe
 from vla_rl_nodes.replay.observe import Match
+
+from .toy_replay import STEPS, toy_episode, write_episode
 
 pytestmark = pytest.mark.learner
 

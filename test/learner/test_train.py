@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from toy_replay import STEPS, toy_episode, write_episode
 
 from vla_rl_nodes.contract.spec import Contract
 from vla_rl_nodes.errors import InputError
@@ -18,6 +17,8 @@ from vla_rl_nodes.learner.train import Trained, train
 from vla_rl_nodes.policy.bundle import load_bundle
 from vla_rl_nodes.policy.engine import OnnxEngine
 from vla_rl_nodes.policy.signing import load_key
+
+from .toy_replay import STEPS, toy_episode, write_episode
 
 pytestmark = pytest.mark.learner
 

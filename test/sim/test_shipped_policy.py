@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from vla_rl_nodes.contract.load import load_contract
-from vla_rl_nodes.policy.bundle import load_bundle
-from vla_rl_nodes.policy.engine import OnnxEngine
-from vla_rl_nodes.policy.trust import trusted_keys
+from vla_rl_nodes.chunking.opening import Opener, Setup
+from vla_rl_nodes.chunking.strategies.strategy import Job, Plan, Strategy
 from vla_rl_nodes.resources import resource
 from vla_rl_nodes.sim.chunked import ChunkActor
 from vla_rl_nodes.sim.rollout import Rollout
 
-CONTRACT = load_contract("franka_pick")
+OPENER = Opener(Setup("franka_pick"))
+CONTRACT, SETTINGS = OPENER.contract, OPENER.settings
 SEEDS = range(700, 710)
 
 
 @pytest.fixture(scope="module")
-def engine() -> OnnxEngine:
-    bundle = load_bundle(resource("config/policies/franka_pick"), CONTRACT, trusted_keys())
-    return OnnxEngine(bundle)
+def strategy() -> Strategy:
+    return OPENER.open(OPENER.verify(resource("config/policies/franka_pick")))
 
 
 @pytest.fixture(scope="module")
@@ -33,28 +32,31 @@ def seeing() -> Iterator[Rollout]:
 
 
 class _Blind:
-    """An engine that is shown black images."""
+    """The strategy, shown black images."""
 
-    def __init__(self, engine: OnnxEngine) -> None:
-        self._engine = engine
+    def __init__(self, strategy: Strategy) -> None:
+        self.name, self.merge = strategy.name, strategy.merge
+        self.bounded_delay = strategy.bounded_delay
+        self._plan = strategy.plan
 
-    def infer(self, observation: dict[str, Any], *rest: Any) -> Any:
-        dark = {k: v * 0 if v.dtype == np.uint8 else v for k, v in observation.items()}
-        return self._engine.infer(dark, *rest)
+    def plan(self, job: Job) -> Plan:
+        seen: dict[str, Any] = dict(job.observation)
+        dark = {k: v * 0 if v.dtype == np.uint8 else v for k, v in seen.items()}
+        return self._plan(replace(job, observation=dark))
 
 
 @pytest.mark.parametrize("delay", [1, 4])
-def test_it_picks_the_cube(seeing: Rollout, engine: OnnxEngine, delay: int) -> None:
-    actor = ChunkActor(CONTRACT, engine, delay)
+def test_it_picks_the_cube(seeing: Rollout, strategy: Strategy, delay: int) -> None:
+    actor = ChunkActor(CONTRACT, SETTINGS, strategy, delay)
     successes = sum(seeing.run(seed, actor).success for seed in SEEDS)
     assert successes >= 9  # of 10
 
 
-def test_it_looks(seeing: Rollout, engine: OnnxEngine) -> None:
-    actor = ChunkActor(CONTRACT, _Blind(engine))
+def test_it_looks(seeing: Rollout, strategy: Strategy) -> None:
+    actor = ChunkActor(CONTRACT, SETTINGS, _Blind(strategy))
     assert not any(seeing.run(seed, actor).success for seed in list(SEEDS)[:4])
 
 
-def test_a_delay_that_it_was_not_trained_for_is_refused(engine: OnnxEngine) -> None:
+def test_a_delay_that_it_was_not_trained_for_is_refused(strategy: Strategy) -> None:
     with pytest.raises(ValueError, match="delay must be"):
-        ChunkActor(CONTRACT, engine, CONTRACT.action.max_delay + 1)
+        ChunkActor(CONTRACT, SETTINGS, strategy, CONTRACT.action.max_delay + 1)

@@ -1,18 +1,30 @@
-"""The action queue: chunks spliced by the number of actions consumed, never by wall clock.
+"""The action queue: chunks joined by the number of actions consumed, never by wall clock.
 
-Real-time chunking with a committed prefix (training-time action conditioning,
-arXiv 2512.05964): a chunk is requested at the control tick whose observation it is computed
-from, its first ``delay`` actions are the ones already committed, and it is spliced in at the
-index of the action that comes next when it arrives.
+Real-time chunking (arXiv 2506.07339, arXiv 2512.05964): a chunk is asked for at the control tick
+whose observation it is computed from, the actions that will be consumed meanwhile are committed,
+and it is joined at the index of the action that comes next when it arrives.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
+
+from vla_rl_nodes.chunking.delays import DelayEstimate
+
+Array = NDArray[np.float64]
+
+
+class Merge(StrEnum):
+    """How an arriving chunk joins the running one."""
+
+    SPLICE = "splice"  # the new one replaces the rest of the old one
+    WAIT = "wait"  # the arm stands still until the new one is there
+    AVERAGE = "average"  # the action is a weighted mean of all that cover it
 
 
 @dataclass(frozen=True)
@@ -22,117 +34,189 @@ class Request:
     Attributes:
         chunk_id: counts the requests of an episode.
         episode: generation of the queue; a chunk of an earlier one is dropped.
+        tick: control tick at which it was asked for.
         first_index: consumed-action index that row 0 of the chunk will stand for.
-        prefix: committed actions [delay, axes].
+        delay: predicted delay, the number of leading actions that are committed.
+        ahead: what is planned from ``first_index`` on [planned, axes]; empty from rest.
     """
 
     chunk_id: int
     episode: int
+    tick: int
     first_index: int
-    prefix: NDArray[np.float64]
+    delay: int
+    ahead: Array
 
     @property
-    def delay(self) -> int:
-        """How many leading actions are committed."""
-        return len(self.prefix)
+    def prefix(self) -> Array:
+        """The committed actions [delay, axes]."""
+        return self.ahead[: self.delay]
 
 
 @dataclass(frozen=True)
 class Planned:
     """One action taken from the queue and where it came from."""
 
-    action: NDArray[np.float64]
+    action: Array
     chunk_id: int
     chunk_index: int
 
 
 @dataclass(frozen=True)
 class Spliced:
-    """What a chunk's arrival did: the delay it really had, and whether it was used."""
+    """What a chunk's arrival did.
+
+    Attributes:
+        used: whether its actions will be executed.
+        delay: actions consumed between its request and its arrival.
+        reason: why it was not used, or what was unusual; empty otherwise.
+        prefix_error: greatest difference between its rows and what was executed meanwhile, in
+            action units; None when nothing was.
+    """
 
     used: bool
-    consumed_delay: int
+    delay: int
     reason: str = ""
+    prefix_error: float | None = None
+
+
+@dataclass
+class Counts:
+    """What happened since the queue was made."""
+
+    requested: int = 0
+    used: int = 0
+    underestimated: int = 0  # used, but more actions were consumed than predicted
+    late: int = 0  # refused: later than the policy was trained for, or than the chunk is long
+    lost: int = 0  # never answered in time
+    failed: int = 0  # answered with an error, or with what is no chunk
+    dropped: int = 0  # repeated, out of order, or of an earlier episode
+    starved: int = 0  # ticks without an action after the first action of an episode
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    chunk_id: int
+    first_index: int
+    rows: Array
 
 
 class ActionQueue:
     """Hands out one action a control tick and decides when a new chunk is due.
 
+    Not thread-safe: the tick's thread alone calls it.
+
     Args:
-        chunk_length: actions in a chunk.
-        axes: components of an action.
-        max_delay: most committed actions that the policy was trained to continue from.
-        replan_every: ticks between requests while chunks arrive in time.
-        delay_window: recent consumed delays whose maximum predicts the next one.
+        chunk_length: actions in a chunk, H.
+        axes: components of an action, A.
+        max_prefix: most committed actions that the policy can continue.
+        max_delay: a chunk that took longer is refused; None for ``max_prefix``.
+        replan_every: actions executed between two requests while chunks arrive in time.
+        lost_after: ticks after which an unanswered request is given up.
+        merge: how chunks are joined.
+        decay: of the weights of an average, exp(-decay * i) from the oldest chunk on.
     """
 
     def __init__(
         self,
         chunk_length: int,
         axes: int,
-        max_delay: int,
+        max_prefix: int,
+        *,
+        max_delay: int | None = None,
         replan_every: int = 4,
-        delay_window: int = 10,
+        lost_after: int = 40,
+        merge: Merge = Merge.SPLICE,
+        decay: float = 0.01,
     ) -> None:
-        if not 0 <= max_delay < chunk_length or not 1 <= replan_every <= chunk_length - max_delay:
-            raise ValueError("0 <= max_delay, 1 <= replan_every <= chunk_length - max_delay")
-        self._length = chunk_length
-        self._axes = axes
-        self._max_delay = max_delay
-        self._replan_every = replan_every
-        self._delays: deque[int] = deque(maxlen=delay_window)
+        room = chunk_length - max_prefix
+        if not 0 <= max_prefix < chunk_length or not 1 <= replan_every <= room:
+            raise ValueError("0 <= max_prefix, 1 <= replan_every <= chunk_length - max_prefix")
+        if lost_after < 1:
+            raise ValueError("lost_after must be at least 1")
+        self._length, self._axes = chunk_length, axes
+        self._max_delay = max_prefix if max_delay is None else max_delay
+        self._replan_every, self._lost_after = replan_every, lost_after
+        self._merge, self._decay = merge, decay
+        self.estimate = DelayEstimate(max_prefix)
+        self.counts = Counts()
         self._episode = 0
-        self._requests = 0
         self.start_episode()
 
     def start_episode(self) -> None:
-        """Forgets the chunk, the request in flight and the delays; later arrivals are dropped."""
+        """Forgets chunks and the request in flight; what arrives for it later is dropped.
+
+        The delays are kept: the machine is the same.
+        """
         self._episode += 1
-        self._requests = 0
-        self._consumed = 0
-        self._chunk: NDArray[np.float64] | None = None
-        self._chunk_id = -1
-        self._first_index = 0
+        self._requests = self._tick = self._consumed = 0
+        self._chunks: deque[_Chunk] = deque()
         self._in_flight: Request | None = None
-        self._delays.clear()
+        self._executed: deque[Array] = deque(maxlen=self._length)
 
     @property
-    def predicted_delay(self) -> int:
-        """Actions that will be consumed before the next chunk arrives; at least one."""
-        return max(self._delays, default=1)
+    def max_delay(self) -> int:
+        """Most committed actions that a chunk may continue."""
+        return self._max_delay
+
+    @property
+    def left(self) -> int:
+        """Actions that are still planned."""
+        return len(self._ahead())
+
+    @property
+    def in_time(self) -> bool:
+        """Whether a request is under way that has not taken longer than predicted."""
+        waiting = self._in_flight
+        return waiting is not None and self._tick - waiting.tick <= waiting.delay
+
+    @property
+    def executed(self) -> Array:
+        """The last actions taken, oldest first, at most a chunk's length [n, axes]."""
+        return np.array(self._executed).reshape(-1, self._axes)
 
     def request(self) -> Request | None:
         """The request that is due at this tick, before its action is taken, or None.
 
-        A predicted delay above what the policy was trained for is not requested with a shorter
-        prefix, which would break the seam silently: the queue then runs out and the next chunk
-        is asked for without a prefix, from rest.
+        The prefix is as long as the predicted delay. Where less than that is still planned,
+        nothing is asked for: a shorter prefix would break the seam silently. The queue then runs
+        out and the next chunk is asked for from rest.
         """
+        self.expire()
         if self._in_flight is not None:
             return None
-        ahead = 0 if self._chunk is None else self._length - (self._consumed - self._first_index)
-        if ahead <= 0:
-            prefix = np.empty((0, self._axes))
-        else:
-            delay = self.predicted_delay
-            used = self._consumed - self._first_index
-            if used < max(self._replan_every, delay) or delay > min(self._max_delay, ahead):
+        ahead = self._ahead()
+        if self._merge is Merge.WAIT:
+            if len(ahead) and self._used() < self._replan_every:
                 return None
-            assert self._chunk is not None
-            prefix = self._chunk[used : used + delay].copy()
-        self._in_flight = Request(self._requests, self._episode, self._consumed, prefix)
+            self._chunks.clear()
+            ahead = ahead[:0]
+        delay = 0
+        if len(ahead):
+            delay = self.estimate.predicted
+            if self._used() < max(self._replan_every, delay) or delay > len(ahead):
+                return None
+        self._in_flight = Request(
+            self._requests, self._episode, self._tick, self._consumed, delay, ahead
+        )
         self._requests += 1
+        self.counts.requested += 1
         return self._in_flight
 
     def take(self) -> Planned | None:
-        """The next action, or None when the queue has run out (nothing is consumed then)."""
-        index = self._consumed - self._first_index
-        if self._chunk is None or index >= self._length:
+        """Ends the tick: its action, or None when nothing is planned (nothing is consumed)."""
+        self._tick += 1
+        if not len(self._ahead()):
+            self.counts.starved += bool(self._executed)
             return None
+        newest = self._chunks[-1]
+        index = self._consumed - newest.first_index
+        action = newest.rows[index] if len(self._chunks) == 1 else self._average()
         self._consumed += 1
-        return Planned(self._chunk[index], self._chunk_id, index)
+        self._executed.append(action)
+        return Planned(action, newest.chunk_id, index)
 
-    def splice(self, request: Request, chunk: NDArray[np.float64]) -> Spliced:
+    def splice(self, request: Request, chunk: Array) -> Spliced:
         """Takes over a chunk that has arrived.
 
         Args:
@@ -140,20 +224,67 @@ class ActionQueue:
             chunk: actions [chunk_length, axes]; row 0 stands for ``request.first_index``.
         """
         if request.episode != self._episode or request is not self._in_flight:
+            self.counts.dropped += 1
             return Spliced(False, 0, "not the request in flight")
         self._in_flight = None
         delay = self._consumed - request.first_index
         if chunk.shape != (self._length, self._axes) or not np.isfinite(chunk).all():
+            self.counts.failed += 1
             return Spliced(False, delay, "not a finite chunk of the contract's length")
-        self._delays.append(max(delay, 1))
-        if delay >= self._length:
-            return Spliced(False, delay, "later than the whole chunk")
-        self._chunk, self._chunk_id = chunk, request.chunk_id
-        self._first_index = request.first_index
-        overrun = delay > request.delay
-        return Spliced(True, delay, "overran its committed prefix" if overrun else "")
+        self.estimate.observe(self._tick - request.tick)
+        if delay > self._max_delay:
+            self.counts.late += 1
+            return Spliced(
+                False, delay, f"{delay} actions late, at most {self._max_delay} are allowed"
+            )
+        error = self._prefix_error(chunk, delay)
+        if self._merge is not Merge.AVERAGE:
+            self._chunks.clear()
+        self._chunks.append(_Chunk(request.chunk_id, request.first_index, chunk))
+        self.counts.used += 1
+        if delay > request.delay:
+            self.counts.underestimated += 1
+            return Spliced(True, delay, "overran its committed prefix", error)
+        return Spliced(True, delay, "", error)
+
+    def expire(self) -> None:
+        """Gives the request in flight up when it has waited for ``lost_after`` ticks."""
+        waiting = self._in_flight
+        if waiting is not None and self._tick - waiting.tick >= self._lost_after:
+            self._in_flight = None
+            self.counts.lost += 1
 
     def failed(self, request: Request) -> None:
         """A request that will not be answered: another may be made."""
         if request is self._in_flight:
             self._in_flight = None
+            self.counts.failed += 1
+
+    def abandon(self) -> None:
+        """Gives the request in flight up, for another policy; its answer will be dropped."""
+        self._in_flight = None
+
+    def _used(self) -> int:
+        return self._consumed - self._chunks[-1].first_index
+
+    def _ahead(self) -> Array:
+        """What is planned from the next action on, of the newest chunk [n, axes]."""
+        while self._chunks and self._consumed - self._chunks[0].first_index >= self._length:
+            self._chunks.popleft()
+        if not self._chunks:
+            return np.empty((0, self._axes))
+        return self._chunks[-1].rows[self._used() :]
+
+    def _average(self) -> Array:
+        """Weighted mean of every chunk's action for this tick, the oldest the heaviest (ACT,
+        arXiv 2304.13705)."""
+        rows = [chunk.rows[self._consumed - chunk.first_index] for chunk in self._chunks]
+        weights = np.exp(-self._decay * np.arange(len(rows)))
+        mean: Array = weights @ np.array(rows) / weights.sum()
+        return mean
+
+    def _prefix_error(self, chunk: Array, delay: int) -> float | None:
+        if delay == 0:
+            return None
+        executed = np.array([self._executed[k] for k in range(-delay, 0)])
+        return float(np.abs(chunk[:delay] - executed).max())

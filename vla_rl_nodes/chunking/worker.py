@@ -1,4 +1,4 @@
-"""Runs inference beside the control tick: one request at a time, never in the tick's thread."""
+"""Runs inference beside the control tick: one job at a time, never in the tick's thread."""
 
 from __future__ import annotations
 
@@ -40,11 +40,18 @@ class InferenceWorker(Generic[Job, Answer]):
         self._compute = compute
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._done: queue.SimpleQueue[Done[Job, Answer]] = queue.SimpleQueue()
+        self._open = 0  # submitted and not yet collected; touched by the submitting thread only
         self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
         self._thread.start()
 
+    @property
+    def busy(self) -> bool:
+        """Whether a job is waiting, being computed, or not collected yet."""
+        return self._open > 0
+
     def submit(self, job: Job) -> None:
-        """Hands a job over without waiting."""
+        """Hands a job over without waiting; from the thread that calls :meth:`finished`."""
+        self._open += 1
         self._jobs.put(job)
 
     def finished(self) -> list[Done[Job, Answer]]:
@@ -54,12 +61,13 @@ class InferenceWorker(Generic[Job, Answer]):
             try:
                 done.append(self._done.get_nowait())
             except queue.Empty:
+                self._open -= len(done)
                 return done
 
-    def stop(self) -> None:
-        """Ends the thread after the job in progress."""
+    def stop(self, wait_s: float = 2.0) -> None:
+        """Ends the thread after the job in progress and waits for it so long at most."""
         self._jobs.put(None)
-        self._thread.join(timeout=2.0)
+        self._thread.join(timeout=wait_s)
 
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:

@@ -211,14 +211,16 @@ ACTION_KINDS: dict[str, dict[str, str]] = {
     "tool_delta": {
         "tool_x": "m", "tool_y": "m", "tool_z": "m", "tool_yaw": "rad", "gripper_width": "m",
     },
+    "plane_delta": {"tool_x": "m", "tool_y": "m"},
 }  # fmt: skip
 
 
 class Action(Strict):
     """The action vector. ``tool_delta``: x, y, z and yaw move the commanded tool pose along and
-    about the axes of ``frame`` at each tick; ``gripper_width`` is an absolute opening."""
+    about the axes of ``frame`` at each tick; ``gripper_width`` is an absolute opening.
+    ``plane_delta``: x and y alone, for benchmarks in the plane; no robot takes it."""
 
-    kind: Literal["tool_delta"]
+    kind: Literal["tool_delta", "plane_delta"]
     frame: Frame
     chunk_length: Annotated[int, Field(ge=1, le=256)]
     max_delay: Annotated[int, Field(ge=0, le=128)]

@@ -12,6 +12,7 @@ from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedC
 from rich.table import Table
 
 from vla_rl_nodes.bringup import Value
+from vla_rl_nodes.chunking.settings import load_chunking
 from vla_rl_nodes.contract.load import load_contract
 from vla_rl_nodes.demo.measure import EpisodeMeasure, measure_episode
 from vla_rl_nodes.demo.report import write_report
@@ -54,8 +55,11 @@ def demo(options: argparse.Namespace) -> int:
         parameters.setdefault("policy", {})["bundle"] = str(options.bundle.absolute())
     if options.trusted_keys is not None:
         parameters.setdefault("policy", {})["trusted_keys"] = str(options.trusted_keys.absolute())
+    if options.chunking is not None:
+        load_chunking(options.chunking)  # a wrong one is told before anything starts
+        parameters.setdefault("policy", {})["chunking"] = options.chunking
     if parameters and options.actor != "policy":
-        raise InputError("--bundle", "goes with --actor policy", "leave one of them out")
+        raise InputError("--bundle, --chunking", "go with --actor policy", "leave one of them out")
     last = options.seed + options.episodes - 1
     if options.actor == "policy" and last >= FIRST_TRAINING_SEED:
         raise InputError(

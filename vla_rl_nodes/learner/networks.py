@@ -1,4 +1,4 @@
-"""The policy's networks: one small encoder a camera, and a residual MLP over the whole chunk."""
+"""The networks: an encoder a camera, a residual MLP over the chunk, and judges of a chunk."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
+
+from vla_rl_nodes.errors import InputError
 
 
 class CameraEncoder(nn.Module):
@@ -131,17 +133,78 @@ class ChunkField(nn.Module):
         self.blocks = nn.ModuleList(Block(width, condition) for _ in range(blocks))
         self.leave = nn.Linear(width, chunk_length * axes)
 
-    def forward(self, x: Tensor, tau: Tensor, context: Tensor) -> Tensor:
+    def conditioned(self, tau: Tensor, context: Tensor) -> Tensor:
+        """What every block is conditioned on, [B, condition]; the chunk has no part in it."""
         waves = [tau]
         for frequency in self.FREQUENCIES:
             phase = math.pi * frequency * tau
             waves += [phase.sin(), phase.cos()]
-        condition = self.condition(torch.cat([context, *waves], dim=1))
+        condition: Tensor = self.condition(torch.cat([context, *waves], dim=1))
+        return condition
+
+    def forward(self, x: Tensor, tau: Tensor, context: Tensor) -> Tensor:
+        condition = self.conditioned(tau, context)
         hidden = self.enter(torch.cat([x.flatten(1), condition], dim=1))
         for block in self.blocks:
             hidden = block(hidden, condition)
         field: Tensor = self.leave(nn.functional.silu(hidden))
         return field.reshape(-1, self.chunk_length, self.axes)
+
+
+class ChunkHead(nn.Module):
+    """(context [B, C], normalised chunk [B, H, A]) -> [B, size]: a judgement of a whole chunk."""
+
+    def __init__(self, context: int, chunk: int, size: int, width: int) -> None:
+        """``chunk`` is H times A."""
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(context + chunk, width),
+            nn.LayerNorm(width),
+            nn.SiLU(),
+            nn.Linear(width, width),
+            nn.LayerNorm(width),
+            nn.SiLU(),
+            nn.Linear(width, size),
+        )
+
+    def forward(self, context: Tensor, chunk: Tensor) -> Tensor:
+        result: Tensor = self.layers(torch.cat([context, chunk.flatten(1)], dim=1))
+        return result
+
+
+class OutcomeHead(nn.Module):
+    """(context [B, C], normalised chunk [B, H, A]) -> joint probability [B, 2, K].
+
+    Of how the episode ends, first failure, then success, and of the bin of ticks that remain; K
+    bins. It looks at the chunk, so that candidates from different noise differ.
+    """
+
+    def __init__(
+        self, context: int, chunk: int, remaining_ticks: Sequence[float], width: int
+    ) -> None:
+        """``chunk`` is H times A; ``remaining_ticks`` are the bins' centres, ascending.
+
+        Raises:
+            InputError: fewer than two centres, or they do not ascend from above 0.
+        """
+        super().__init__()
+        centres = torch.tensor(list(remaining_ticks), dtype=torch.float32)
+        steps = torch.diff(centres, prepend=torch.zeros(1))
+        if len(centres) < 2 or not bool((steps > 0).all()):
+            raise InputError(
+                "remaining_ticks", "do not ascend from above 0", "give two or more that do"
+            )
+        self.register_buffer("centres", centres)
+        self.bins = len(centres)
+        self.head = ChunkHead(context, chunk, 2 * self.bins, width)
+
+    def logits(self, context: Tensor, chunk: Tensor) -> Tensor:
+        """Unnormalised log-probabilities [B, 2K], failure first."""
+        result: Tensor = self.head(context, chunk)
+        return result
+
+    def forward(self, context: Tensor, chunk: Tensor) -> Tensor:
+        return self.logits(context, chunk).softmax(dim=1).reshape(-1, 2, self.bins)
 
 
 def parameter_count(*modules: nn.Module) -> int:

@@ -1,10 +1,11 @@
-"""The one optimisation loop that every stage of training uses."""
+"""The one optimisation loop that every stage of training uses, and what makes it repeatable."""
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -84,3 +85,19 @@ def fit(
             total, count = 0.0, 0
     module.eval()
     return average
+
+
+@contextmanager
+def reproducible(seed: int, threads: int) -> Iterator[None]:
+    """Fixed seed, thread number and algorithms; the process' own settings come back after."""
+    deterministic, before = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            torch.use_deterministic_algorithms(True)
+            # The order of a sum, and so its last bits, depends on the number of threads.
+            torch.set_num_threads(threads)
+            yield
+    finally:
+        torch.use_deterministic_algorithms(deterministic)
+        torch.set_num_threads(before)

@@ -1,4 +1,4 @@
-"""The whole policy as one module: normalisation, encoder and one-step student."""
+"""The whole policy as one module: normalisation, encoder, one-step student and its forecast."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from vla_rl_nodes.contract.spec import Contract
 from vla_rl_nodes.learner.consistency import one_step
 from vla_rl_nodes.learner.flow import prefix_mask
-from vla_rl_nodes.learner.networks import ChunkField, Encoder
+from vla_rl_nodes.learner.networks import ChunkField, Encoder, OutcomeHead
 from vla_rl_nodes.learner.recipe import Network
 
 # Below these shares of an axis' range a spread is noise, and dividing by it would blow it up.
@@ -52,7 +52,14 @@ class Scales(nn.Module):
 
 
 class Policy(nn.Module):
-    """Observation, prefix, delay and noise -> chunk; what is exported and what the robot runs."""
+    """Observation, prefix, delay and noise -> chunk; what is exported and what the robot runs.
+
+    Attributes:
+        outcome: forecast of the episode's end from context and chunk, or None; the chunk does not
+            depend on it.
+    """
+
+    outcome: OutcomeHead | None
 
     def __init__(self, contract: Contract, network: Network, scales: Scales) -> None:
         super().__init__()
@@ -69,10 +76,39 @@ class Policy(nn.Module):
             blocks=network.blocks,
             condition=network.condition,
         )
+        self.outcome = None
 
     def context(self, images: Mapping[str, Tensor], proprio: Tensor) -> Tensor:
         """What the chunk is conditioned on, [B, C]; images 0 to 255, proprio in units."""
+        if not self.encoder.keys:  # a contract without cameras
+            return self.scales.proprio(proprio)
         return torch.cat([self.encoder(images), self.scales.proprio(proprio)], dim=1)
+
+    def observed(self, observation: Mapping[str, Tensor]) -> Tensor:
+        """The context [B, C] of the contract's streams, by key, as :meth:`forward` takes them."""
+        proprio = torch.cat([observation[key] for key in self.vectors], dim=1)
+        return self.context({key: observation[key] for key in self.encoder.keys}, proprio)
+
+    def chunk(self, context: Tensor, prefix: Tensor, delay: Tensor, noise: Tensor) -> Tensor:
+        """As :meth:`forward`, from the context [B, C] of :meth:`observed`."""
+        ends = one_step(self.field, self.scales.normalised(prefix), context, noise, delay)
+        committed = prefix_mask(delay, prefix.shape[1])[:, :, None]
+        return torch.where(committed, prefix, self.scales.actions(ends))
+
+    def forecast(self, context: Tensor, chunk: Tensor) -> Tensor:
+        """Joint probability [B, 2, K] of (failure, success) and the ticks that remain.
+
+        Args:
+            context: [B, C].
+            chunk: what would be executed, [B, H, A] in the contract's units.
+
+        Raises:
+            ValueError: the policy has no such head.
+        """
+        if self.outcome is None:
+            raise ValueError("the policy has no outcome head")
+        joint: Tensor = self.outcome(context, self.scales.normalised(chunk))
+        return joint
 
     def forward(
         self, observation: Mapping[str, Tensor], prefix: Tensor, delay: Tensor, noise: Tensor
@@ -85,9 +121,4 @@ class Policy(nn.Module):
             delay: how many of its rows are committed, int64 [B].
             noise: standard normal [B, H, A].
         """
-        proprio = torch.cat([observation[key] for key in self.vectors], dim=1)
-        images = {key: observation[key] for key in self.encoder.keys}
-        context = self.context(images, proprio)
-        ends = one_step(self.field, self.scales.normalised(prefix), context, noise, delay)
-        committed = prefix_mask(delay, prefix.shape[1])[:, :, None]
-        return torch.where(committed, prefix, self.scales.actions(ends))
+        return self.chunk(self.observed(observation), prefix, delay, noise)

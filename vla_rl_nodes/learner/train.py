@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from vla_rl_nodes.learner.data import Windows, load_dataset
 from vla_rl_nodes.learner.evaluate import held_out_metrics
 from vla_rl_nodes.learner.export import export, largest_difference
 from vla_rl_nodes.learner.networks import parameter_count
-from vla_rl_nodes.learner.optimise import Progress, silent
+from vla_rl_nodes.learner.optimise import Progress, reproducible, silent
 from vla_rl_nodes.learner.policy import Policy, Scales
 from vla_rl_nodes.learner.recipe import Recipe
 from vla_rl_nodes.learner.stages import (
@@ -75,7 +74,7 @@ def train(
         raise InputError(out_bundle, "is there already", "name a new folder")
     data = load_dataset(replay_folders, contract, recipe.auxiliary, recipe.held_out_every)
     max_delay = contract.action.max_delay
-    with _reproducible(seed, recipe.threads):
+    with reproducible(seed, recipe.threads):
         generator = torch.Generator().manual_seed(seed)
         scales = Scales(data.train.proprio, data.train.chunk, contract)
         policy = Policy(contract, recipe.network, scales)
@@ -148,19 +147,3 @@ def _export_difference(
     delay = torch.arange(_BATCH) % (contract.action.max_delay + 1)
     noise = torch.randn(prefix.shape, generator=generator)
     return largest_difference(model, policy, observation, prefix, delay, noise)
-
-
-@contextmanager
-def _reproducible(seed: int, threads: int) -> Iterator[None]:
-    """Fixed seed, thread number and algorithms; the process' own settings come back after."""
-    deterministic, before = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
-    try:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            torch.use_deterministic_algorithms(True)
-            # The order of a sum, and so its last bits, depends on the number of threads.
-            torch.set_num_threads(threads)
-            yield
-    finally:
-        torch.use_deterministic_algorithms(deterministic)
-        torch.set_num_threads(before)

@@ -11,10 +11,10 @@ from rclpy.node import Node
 from vla_rl_nodes.errors import InputError
 
 
-def text(node: Node, name: str, default: str, description: str) -> str:
-    """A read-only text parameter."""
+def text(node: Node, name: str, default: str, description: str, read_only: bool = True) -> str:
+    """A text parameter."""
     return str(_declare(node, name, default, ParameterDescriptor(
-        description=description, read_only=True)))  # fmt: skip
+        description=description, read_only=read_only)))  # fmt: skip
 
 
 def flag(node: Node, name: str, default: bool, description: str, read_only: bool = True) -> bool:

@@ -3,140 +3,185 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+import time
+from functools import partial
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
+from diagnostic_msgs.msg import DiagnosticArray
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.parameter import Parameter
 
-from vla_rl_nodes.chunking.queue import ActionQueue, Request
-from vla_rl_nodes.chunking.worker import Done, InferenceWorker
-from vla_rl_nodes.contract.observation import Observation
+from vla_rl_nodes.chunking.live import LivePolicy
+from vla_rl_nodes.chunking.loader import BundleLoader
+from vla_rl_nodes.chunking.opening import Opener, Setup
+from vla_rl_nodes.chunking.strategies.strategy import Job, Plan, Strategy
+from vla_rl_nodes.chunking.worker import InferenceWorker
+from vla_rl_nodes.episodes.machine import OUTCOMES, State
+from vla_rl_nodes.errors import InputError
 from vla_rl_nodes.ingest.observe import AlignedObservation
 from vla_rl_nodes.nodes import parameters
+from vla_rl_nodes.nodes.bundle_parameters import swap_parameters
+from vla_rl_nodes.nodes.event import OK, WARN, Event, from_message, to_message
+from vla_rl_nodes.nodes.qos import LATCHED, STREAM
 from vla_rl_nodes.nodes.spin import spin
 from vla_rl_nodes.nodes.step_node import Step, StepNode
-from vla_rl_nodes.policy.bundle import load_bundle
-from vla_rl_nodes.policy.engine import OnnxEngine
-from vla_rl_nodes.policy.trust import trusted_keys
 from vla_rl_nodes.resources import resource
 
-
-@dataclass(frozen=True)
-class Job:
-    """One inference: the request, the observation of its tick, and the noise it starts from."""
-
-    request: Request
-    stamp_ns: int
-    observation: Observation
-    noise_seed: int
-
-
-Chunk = NDArray[np.float64]
+# The executor also stores the observations, which are out of date after a tenth of a second.
+VERDICT_PATIENCE_S = 0.05
+# Reasons of the filter that say nothing about the commands.
+BLAMELESS = {"", "stale_state", "future_stamp", "not_armed"}
+STOPPED = {"stopping", "stopped", "faulted"}
+BAD_NEWS = {"refused", "rolled back", "withdrawn"}
 
 
 class Policy(StepNode):
-    """Loads a bundle, refuses one that does not fit the contract, and steps it."""
+    """Acts with a bundle, and takes over another one when its parameter ``bundle`` is set.
+
+    A new bundle is verified at once and refused in the parameter's answer; then it is tried,
+    plans in the shadow, takes over at the start of an episode, and is on trial for some more.
+    ``policy/bundle`` tells each of these steps.
+    """
 
     def __init__(self) -> None:
         super().__init__("policy")
-        action = self.contract.action
-        path = parameters.text(self, "bundle", "", "Policy bundle folder; empty: the shipped one.")
+        bundle = parameters.text(
+            self, "bundle", "",
+            "Policy bundle folder; empty: the shipped one. When it is set while the node runs,"
+            " policy/bundle tells what became of it.",
+            read_only=False,
+        )  # fmt: skip
         keys = parameters.text(
             self, "trusted_keys", "", "Folder of public keys (*.pub); empty: the shipped one."
         )
-        self._seed = parameters.integer(
+        chunking = parameters.text(
+            self, "chunking", "prefix", "Chunking strategy: name or path of its settings."
+        )
+        engine = parameters.text(
+            self, "engine", "auto", "Inference engine; auto: the fastest that is there."
+        )
+        seed = parameters.integer(
             self, "noise_seed", 0, 0, 2**31 - 1, "Seed of the policy's sampling noise."
         )
-        replan_every = parameters.integer(
-            self, "replan_every", 4, 1, action.chunk_length, "Ticks between two chunks."
-        )
-        bundle = load_bundle(
-            Path(path).expanduser() if path else resource(f"config/policies/{self.contract.name}"),
-            self.contract,
-            trusted_keys(Path(keys) if keys else None),
-        )
-        self._engine = OnnxEngine(bundle)
-        self._version = bundle.version
-        self._queue = ActionQueue(
-            action.chunk_length, len(action.names), action.max_delay,
-            min(replan_every, action.chunk_length - action.max_delay),
+        self._added_latency_s = parameters.number(
+            self, "added_latency_s", 0.0, 0.0, 2.0,
+            "For measurements: what every inference waits in addition, in seconds.",
         )  # fmt: skip
-        self._worker: InferenceWorker[Job, Chunk] = InferenceWorker(self._infer)
-        self._chunk_values: dict[str, str] = {}
-        self._acted = False
-        self.get_logger().info(f"bundle {bundle.version} on onnxruntime")
+        swap_settings, processor_s = swap_parameters(self)
+        setup = Setup(self.contract_name, chunking, engine, keys)
+        opener = Opener(setup, self.get_logger().info)
+        first = opener.verify(self._path(bundle))
+        self._live = LivePolicy(
+            self.contract, opener.settings, first.version, opener.open(first),
+            self._worker, swap_settings, seed,
+        )  # fmt: skip
+        self._loader = BundleLoader(opener, self._live, processor_s)
+        self._version = first.version
+        self._oldest_asked_ns = 0
+        self._age_ms = ""
+        self._news = self.create_publisher(DiagnosticArray, "policy/bundle", LATCHED)
+        self.create_subscription(DiagnosticArray, "safety/status", self._hear_filter, STREAM)
+        self.create_timer(0.1, self._tell_news)
+        self._tell_news()
+        self.add_on_set_parameters_callback(self._set)
         self.start()
 
     @property
     def version(self) -> str:
-        """The bundle's version."""
+        """Version of the bundle whose action the last tick gave."""
         return self._version
 
     def close(self) -> None:
         """Stops the tick, then the inference."""
         super().close()
-        self._worker.stop()
+        self._live.close()
 
     def start_episode(self, episode_id: str) -> None:
         """Empties the queue; a chunk still being computed is dropped when it arrives."""
-        self._queue.start_episode()
-        self._chunk_values, self._acted = {}, False
+        self._live.start_episode()
+        self._version = self._live.version
+
+    def episode_changed(self, state: State, event: Event) -> None:
+        """Counts finished episodes for a policy on trial."""
+        if state in OUTCOMES:
+            self._live.end_episode(state is not State.ABORTED)
 
     def step(self, stamp: int, seen: AlignedObservation) -> Step:
-        """Splices what has arrived, takes the next action, asks for the next chunk."""
-        arrived = self._splice()
-        request = self._queue.request()
-        planned = self._queue.take()
-        if request is not None:
-            # One seed for each chunk makes the noise a recorded, reproducible input.
-            seed = (self._seed * 1_000_003 + stamp) % 2**63
-            self._worker.submit(Job(request, stamp, seen.observation, seed))
-        values = dict(self._chunk_values)
-        if planned is not None:
-            values["chunk_id"] = str(planned.chunk_id)
-            values["chunk_index"] = str(planned.chunk_index)
-        # Until the first chunk of an episode has come, the arm waits; it is not starved.
-        self._acted = self._acted or planned is not None
-        values["starved"] = str(int(planned is None and self._acted))
-        if arrived is None or arrived.answer is None:
-            return Step(None if planned is None else planned.action, values=values)
+        """Splices what has arrived, asks for the next chunk, takes the next action."""
+        acted = self._live.tick(stamp, seen.observation)
+        for line in acted.problems:
+            self.complaints.say(f"policy: {line}", kind=line.partition(":")[0])
+        if acted.answered is not None:
+            self._age_ms = f"{(stamp - self._oldest_asked_ns) / 1e6:.3f}"
+        if acted.asked is not None:
+            # Only one chunk is asked for at a time, so the next to arrive is this one.
+            self._oldest_asked_ns = min(seen.stamps_ns.values())
+        values = dict(acted.values)
+        if "chunk_version" in values:
+            self._version = values["chunk_version"]
+            values["observation_age_ms"] = self._age_ms
         return Step(
-            None if planned is None else planned.action,
-            chunk=arrived.answer,
-            chunk_stamp_ns=arrived.job.stamp_ns,
+            acted.action,
+            chunk=acted.chunk,
+            chunk_stamp_ns=acted.chunk_stamp_ns,
             values=values,
         )
 
-    def _infer(self, job: Job) -> Chunk:
-        action = self.contract.action
-        shape = (action.chunk_length, len(action.names))
-        noise = np.random.default_rng(job.noise_seed).standard_normal(shape, dtype=np.float32)
-        prefix = np.zeros(shape, dtype=np.float32)
-        prefix[: job.request.delay] = job.request.prefix
-        chunk = self._engine.infer(job.observation, prefix, job.request.delay, noise)
-        return chunk.astype(np.float64)
+    def _worker(self, strategy: Strategy) -> InferenceWorker[Job, Plan]:
+        return InferenceWorker(partial(self._plan, strategy))
 
-    def _splice(self) -> Done[Job, Chunk] | None:
-        used = None
-        for done in self._worker.finished():
-            request = done.job.request
-            if done.answer is None:
-                self._queue.failed(request)
-                self.complaints.say(f"policy: no chunk: {done.error}", kind="no chunk")
+    def _plan(self, strategy: Strategy, job: Job) -> Plan:
+        if self._added_latency_s > 0.0:
+            time.sleep(self._added_latency_s)
+        return strategy.plan(job)
+
+    def _path(self, text: str) -> Path:
+        if not text:
+            return resource(f"config/policies/{self.contract.name}")
+        try:
+            return Path(text).expanduser()
+        except RuntimeError as error:  # ~somebody
+            raise InputError(text, "names no user's home", "give the whole path") from error
+
+    def _set(self, changed: list[Parameter]) -> SetParametersResult:
+        for parameter in changed:
+            if parameter.name != "bundle":
                 continue
-            spliced = self._queue.splice(request, done.answer)
-            if not spliced.used:
-                self.get_logger().info(f"a chunk was dropped: {spliced.reason}")
-                continue
-            used = done
-            self._chunk_values = {
-                "delay": str(spliced.consumed_delay),
-                "prefix_length": str(request.delay),
-                "noise_seed": str(done.job.noise_seed),
-                "inference_ms": f"{done.milliseconds:.3f}",
-            }
-        return used
+            try:
+                path = self._path(str(parameter.value))
+            except InputError as error:
+                return SetParametersResult(successful=False, reason=str(error))
+            refused = self._loader.ask(path, VERDICT_PATIENCE_S)
+            self._tell_news()
+            if refused:
+                return SetParametersResult(successful=False, reason=refused)
+        return SetParametersResult(successful=True)
+
+    def _hear_filter(self, message: DiagnosticArray) -> None:
+        event = from_message(message, "safety/status", self.complaints)
+        if event is None or not self.running:
+            return
+        reasons = event.values.get("reasons", "")
+        if event.values.get("command_stamp"):
+            self._live.filtered(event.stamp_ns, bool(reasons))
+        if event.message in STOPPED and not set(reasons.split(",")) <= BLAMELESS:
+            self._live.filter_stopped(reasons)
+
+    def _tell_news(self) -> None:
+        for news in self._live.news():
+            bad = news.what in BAD_NEWS
+            values = {"version": news.version, "reason": news.reason, **news.state}
+            now = self.get_clock().now().nanoseconds
+            event = Event(
+                "bundle", news.what, values, self._live.version, WARN if bad else OK, now
+            )
+            self._news.publish(to_message(event))
+            log = self.get_logger()
+            line = f"bundle {news.version or '-'} {news.what}"
+            if bad:
+                log.warning(f"{line}: {news.reason}")
+            else:
+                log.info(line)
 
 
 def main(args: list[str] | None = None) -> int:

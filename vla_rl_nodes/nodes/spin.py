@@ -6,12 +6,18 @@ import gc
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 
 import rclpy
+from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 
 from vla_rl_nodes.errors import InputError
+from vla_rl_nodes.nodes.tick import ticking_threads
+
+# How often a node that hears nothing looks whether it has been told to end.
+_LOOK_S = 0.25
 
 
 def end_after_failed_tick(node: Node, line: str) -> None:
@@ -34,18 +40,31 @@ def take_realtime_priority(node: Node, priority: int) -> None:
     robot waits for has one: the filter 30, the simulated robot 20, ingest, policy and episode
     10, the simulated cameras 5; the recorder and its disk have none.
 
+    The thread that ticks gets one more: under SCHED_FIFO a thread runs on until one of a higher
+    priority wants its core (sched(7)), and inference would keep the tick waiting where the two
+    share one.
+
     Args:
         node: says what it got.
-        priority: of SCHED_FIFO, 1 to 99; the controllers themselves usually have 50.
+        priority: of SCHED_FIFO, 1 to 98; the controllers themselves usually have 50.
     """
+    ticking = ticking_threads()
     try:
         # The middleware's threads too: a filter that ticks but hears nothing has to stop the arm.
-        for thread in os.listdir("/proc/self/task"):
-            os.sched_setscheduler(int(thread), os.SCHED_FIFO, os.sched_param(priority))
+        # Where the limit lies between the two, the first is refused and nothing is changed.
+        threads = map(int, os.listdir("/proc/self/task"))
+        for thread in sorted(threads, key=ticking.__contains__, reverse=True):
+            own = priority + 1 if thread in ticking else priority
+            with suppress(ProcessLookupError):  # a thread that has just ended
+                os.sched_setscheduler(thread, os.SCHED_FIFO, os.sched_param(own))
     except (OSError, AttributeError):
         node.get_logger().info("no real-time priority: not permitted; a busy machine can delay it")
         return
     node.get_logger().info(f"real-time priority {priority}")
+
+
+def _look() -> None:
+    """Nothing: to have been woken is enough."""
 
 
 def spin(
@@ -80,10 +99,18 @@ def spin(
     gc.freeze()
     executor = SingleThreadedExecutor()
     executor.add_node(node)
+    # On a signal rclpy wakes the executor and ends its context after that: an executor that is
+    # quick sees a context still alive, waits again, and nothing would wake it a second time.
+    node.create_timer(_LOOK_S, _look, clock=Clock(clock_type=ClockType.STEADY_TIME))
     try:
         executor.spin()
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
+    except RuntimeError:
+        # Where the context ends while the executor makes its next wait set, rclpy raises
+        # RCLError instead, which is no part of its public names.
+        if node.context.ok():
+            raise
     finally:
         close = getattr(node, "close", None)
         if close is not None:

@@ -18,6 +18,7 @@ from trajectory_msgs.msg import JointTrajectory
 from vla_rl_nodes.contract.decode import stamp_ns
 from vla_rl_nodes.contract.load import load_contract
 from vla_rl_nodes.contract.spec import Stream
+from vla_rl_nodes.episodes.machine import State
 from vla_rl_nodes.errors import InputError
 from vla_rl_nodes.ingest.observe import AlignedObservation, Observer
 from vla_rl_nodes.nodes import parameters
@@ -58,13 +59,14 @@ class StepNode(Node, ABC):
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
-        self.contract = load_contract(
-            parameters.text(self, "contract", "franka_pick", "Contract name or path.")
+        self.contract_name = parameters.text(
+            self, "contract", "franka_pick", "Contract name or path."
         )
+        self.contract = load_contract(self.contract_name)
         self.failed = False
         self.complaints = Complaints(self.get_logger())
         self._observer = Observer(self.contract)
-        self._episode = EpisodeState(self, self.complaints)
+        self._episode = EpisodeState(self, self.complaints, self.episode_changed)
         self._lock = threading.Lock()
         self._seen_episode: str | None = None
         self._tick_number = 0
@@ -91,6 +93,15 @@ class StepNode(Node, ABC):
     @abstractmethod
     def step(self, stamp: int, seen: AlignedObservation) -> Step:
         """Decides one tick, in the tick's thread, from the observation at ``stamp`` (ns)."""
+
+    def episode_changed(self, state: State, event: Event) -> None:
+        """Called in the executor's thread with every state of an episode."""
+        return
+
+    @property
+    def running(self) -> bool:
+        """Whether an episode is running."""
+        return self._episode.running_id is not None
 
     @property
     def episode_seed(self) -> int:

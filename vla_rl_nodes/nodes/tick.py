@@ -8,6 +8,19 @@ import traceback
 from collections.abc import Callable
 
 
+class _Thread(threading.Thread):
+    """A thread that ticks, so that it can be told from the others of its process."""
+
+
+def ticking_threads() -> set[int]:
+    """The system's numbers of this process's running tick threads."""
+    return {
+        thread.native_id
+        for thread in threading.enumerate()
+        if isinstance(thread, _Thread) and thread.native_id is not None
+    }
+
+
 class TickThread:
     """Calls ``tick(lateness_ns)`` every period from its own thread.
 
@@ -35,7 +48,7 @@ class TickThread:
         self._tick = tick
         self._failed = failed
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread = _Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
         """Starts ticking."""

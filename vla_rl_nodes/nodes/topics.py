@@ -71,5 +71,6 @@ def recorded_topics(contract: Contract, robot: Robot) -> list[Recorded]:
     found += [
         Recorded("episode/state", DiagnosticArray, "latched"),
         Recorded("episode/label", DiagnosticArray, "latched"),
+        Recorded("policy/bundle", DiagnosticArray, "latched"),
     ]
     return found

@@ -22,7 +22,9 @@ from vla_rl_nodes.contract.spec import Contract
 from vla_rl_nodes.errors import InputError
 from vla_rl_nodes.policy.manifest import (
     FileMark,
+    Flow,
     Manifest,
+    Outcome,
     Training,
     check_contract,
     manifest_bytes,
@@ -107,6 +109,8 @@ def write_bundle(
     created_by: Mapping[str, str],
     key: Ed25519PrivateKey,
     parent: str | None = None,
+    flow: Flow | None = None,
+    outcome: Outcome | None = None,
 ) -> str:
     """Writes and signs a bundle; the folder appears whole or not at all.
 
@@ -119,6 +123,8 @@ def write_bundle(
         created_by: name and version of the software that made it.
         key: the signing key.
         parent: version of the policy that training started from, if any.
+        flow: of a multi-step teacher that the files hold.
+        outcome: of a forecast that the student gives.
 
     Returns:
         The policy's version.
@@ -138,6 +144,8 @@ def write_bundle(
             "recipe": recipe,
             "parent": parent,
             "training": training,
+            "flow": flow,
+            "outcome": outcome,
             "created_by": dict(created_by),
             "files": marks,
         }

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
-from vla_rl_nodes.contract.spec import Contract, Finite, Name, Strict
+from vla_rl_nodes.contract.spec import Contract, Finite, Name, Positive, Strict
 from vla_rl_nodes.errors import InputError
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -66,6 +66,20 @@ class FileMark(Strict):
     sha256: Sha256
 
 
+class Flow(Strict):
+    """The multi-step teacher in context.onnx and field.onnx: its own units, and its steps."""
+
+    steps: Annotated[int, Field(ge=1, le=1000)]
+    action_mean: Annotated[list[Finite], Field(min_length=1)]
+    action_spread: Annotated[list[Positive], Field(min_length=1)]
+
+
+class Outcome(Strict):
+    """The student's forecast of its own end: centres of the bins of ticks that remain."""
+
+    remaining_ticks: Annotated[list[Positive], Field(min_length=2, max_length=256)]
+
+
 class Manifest(Strict):
     """``manifest.json``. It holds no time stamp: the same training gives the same bytes."""
 
@@ -80,6 +94,8 @@ class Manifest(Strict):
     recipe: Name
     parent: Version | None
     training: Training
+    flow: Flow | None = None
+    outcome: Outcome | None = None
     created_by: dict[Name, Text]
     files: Annotated[dict[FileName, FileMark], Field(min_length=1, max_length=16)]
 

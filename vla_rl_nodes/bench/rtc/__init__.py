@@ -1,0 +1,1 @@
+"""Strategies against injected delay: success, time, smoothness, and the queue under faults."""

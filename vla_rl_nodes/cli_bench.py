@@ -1,0 +1,69 @@
+"""vla-rl bench: the arguments of the measurements."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from vla_rl_nodes.cli_parts import add, contract_option, group, keys_option, whole
+
+
+def add_bench(commands: Any) -> None:
+    """The group ``bench``."""
+    bench = group(commands, "bench", "measurements that anyone can repeat")
+    text = "chunk strategies against injected delay: success, time, seams"
+    parser = add(bench, "rtc", text, _rtc)
+    parser.add_argument("--out", type=Path, default=Path("bench_output"), help="output folder")
+    parser.add_argument(
+        "--models", type=Path,
+        help="folder of trained policies; trained there when it is empty; default: OUT/models",
+    )  # fmt: skip
+    parser.add_argument("--training-seeds", type=whole(1), default=3, metavar="N")
+    parser.add_argument(
+        "--episodes", type=whole(1), default=34, metavar="N",
+        help="episodes of each task, delay, strategy and training seed",
+    )  # fmt: skip
+    parser.add_argument("--strategies", nargs="+", metavar="NAME", help="some of the table's rows")
+    parser.add_argument("--processes", type=whole(1), metavar="N", help="default: one per core")
+    parser.add_argument("--seed", type=whole(0), default=0, help="of the episodes and the noise")
+
+    text = "is a 100 Hz tick kept under load, against a plain rclpy timer"
+    parser = add(bench, "tick", text, _tick)
+    contract_option(parser)
+    parser.add_argument("--seed", type=whole(0), default=0, help="of the load and the order")
+    parser.add_argument(
+        "--duration", type=whole(1), default=20, metavar="SECONDS", help="of each variant"
+    )
+    parser.add_argument(
+        "--policy-node", action="store_true",
+        help="instead: the policy node's ticks in the simulated graph while inference is slow",
+    )  # fmt: skip
+    parser.add_argument(
+        "--inference-ms", type=whole(0), default=150, help="added to every inference then"
+    )
+
+    parser = add(bench, "policy", "what a chunk costs on every engine that runs here", _policy)
+    contract_option(parser)
+    keys_option(parser)
+    parser.add_argument("--bundle", type=Path, help="default: the shipped one of the contract")
+    parser.add_argument("--seed", type=whole(0), default=0, help="of the inputs")
+    parser.add_argument("--calls", type=whole(200), default=2000, metavar="N")
+
+
+def _rtc(options: argparse.Namespace) -> int:
+    from vla_rl_nodes.bench.rtc.command import bench_rtc
+
+    return bench_rtc(options)
+
+
+def _tick(options: argparse.Namespace) -> int:
+    from vla_rl_nodes.bench.tick.command import tick
+
+    return tick(options)
+
+
+def _policy(options: argparse.Namespace) -> int:
+    from vla_rl_nodes.bench.policy.command import bench_policy
+
+    return bench_policy(options)

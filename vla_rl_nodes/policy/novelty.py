@@ -1,0 +1,44 @@
+"""The novelty graph of a bundle: how far a chunk is from what the policy was trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_rl_nodes.policy.bundle import Bundle
+from vla_rl_nodes.policy.score import ChunkScore
+
+NOVELTY = "novelty.onnx"
+
+
+class Novelty:
+    """``novelty.onnx``: about one over the count in the training set; lower is more familiar.
+
+    Between 0 for what training was full of and about 1 for what it never saw (coin-flip
+    network, arXiv 2306.03186).
+    """
+
+    def __init__(self, bundle: Bundle, threads: int = 1) -> None:
+        """Opens the graph, checks it and tries it.
+
+        Raises:
+            InputError: it is missing, does not fit the contract, or a trial run fails.
+        """
+        self._score = ChunkScore(bundle, NOVELTY, "novelty", threads)
+
+    def novelty(
+        self, observation: Mapping[str, NDArray[Any]], chunks: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """The novelty of each of N chunks, float32 [N].
+
+        Args:
+            observation: stream key to array, as contract.observation.assemble makes it.
+            chunks: candidates in the contract's units, float32 [N, H, A].
+
+        Raises:
+            InputError: an argument or the result does not fit or is not finite.
+        """
+        return self._score.of(observation, chunks)

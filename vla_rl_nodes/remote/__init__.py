@@ -1,0 +1,1 @@
+"""Policies that are served elsewhere: codecs without pickle, adapters, clients and an engine."""
