@@ -27,7 +27,7 @@ from vla_rl_nodes.learner.torch_engine import TorchEngine, TorchTeacher, torch_t
 from vla_rl_nodes.learner.torch_rebuild import RECIPE, rebuilt_policy, rebuilt_teacher
 from vla_rl_nodes.policy.bundle import MODEL, Bundle
 from vla_rl_nodes.policy.checked_engine import trial
-from vla_rl_nodes.policy.flow import FIELD, FlowField
+from vla_rl_nodes.policy.flow import FIELD, VELOCITY, FlowField
 from vla_rl_nodes.policy.onnx_engine import OnnxEngine
 from vla_rl_nodes.policy.parity import largest_difference
 
@@ -153,8 +153,10 @@ def test_a_teacher_that_computes_something_else_is_refused(bundle: Bundle) -> No
         graph.initializer.append(two)
         graph.node.append(onnx.helper.make_node("Mul", ["half", "two"], ["velocity"]))
 
-    with pytest.raises(InputError, match=r"field\.onnx: gives other actions than teacher-torch"):
-        TorchTeacher(changed(bundle, FIELD, double))
+    with pytest.raises(
+        InputError, match=r"velocity\.onnx: gives other actions than teacher-torch"
+    ):
+        TorchTeacher(changed(bundle, VELOCITY, double))
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from onnx_writer import Value, model, node, observation_of
 from vla_rl_nodes.contract.spec import Contract
 from vla_rl_nodes.errors import InputError
 from vla_rl_nodes.policy.bundle import MODEL, load_bundle, write_bundle
-from vla_rl_nodes.policy.flow import CONTEXT, FIELD, FlowField
+from vla_rl_nodes.policy.flow import CONTEXT, FIELD, VELOCITY, FlowField
 from vla_rl_nodes.policy.manifest import Flow, Training
 from vla_rl_nodes.policy.signing import load_key
 
@@ -38,18 +38,23 @@ def context_model(contract: Contract, size: int = C) -> bytes:
     return model(inputs, {"context": ("float32", ["batch", size])}, nodes, constants)
 
 
+NODES_OF_VELOCITY = [
+    node("Unsqueeze", ["tau", "last"], "time"),
+    node("Gather", ["context", "first"], "one", axis=1),
+    node("Unsqueeze", ["one", "last"], "shift"),
+    node("Mul", ["x", "time"], "x_time"),
+    node("Mul", ["x_time", "slope"], "bent"),
+    node("Add", ["bent", "shift"], "velocity"),
+]
+
+
 def field_model(**changes: Any) -> bytes:
     """v = 0.3·x·τ + the first of the context; its correction is (1 + 0.3·(1 - τ)·τ)·error·W."""
     chunk: Value = ("float32", ["batch", H, A])
     rows: Value = ("float32", ["batch", H])
     nodes = [
-        node("Unsqueeze", ["tau", "last"], "time"),
+        *NODES_OF_VELOCITY,
         node("Unsqueeze", ["weight", "last"], "rows"),
-        node("Gather", ["context", "first"], "one", axis=1),
-        node("Unsqueeze", ["one", "last"], "shift"),
-        node("Mul", ["x", "time"], "x_time"),
-        node("Mul", ["x_time", "slope"], "bent"),
-        node("Add", ["bent", "shift"], "velocity"),
         node("Sub", ["unit", "time"], "left"),
         node("Mul", ["left", "velocity"], "rest"),
         node("Add", ["x", "rest"], "clean"),
@@ -77,6 +82,21 @@ def field_model(**changes: Any) -> bytes:
     return model(**{**parts, **changes})
 
 
+def velocity_model(slope: float = SLOPE) -> bytes:
+    """The velocity of :func:`field_model` alone."""
+    chunk, rows = ("float32", ["batch", H, A]), ("float32", ["batch", H])
+    return model(
+        inputs={"context": ("float32", ["batch", C]), "x": chunk, "tau": rows},
+        outputs={"velocity": chunk},
+        nodes=NODES_OF_VELOCITY,
+        constants={
+            "last": np.array([2], np.int64),
+            "first": np.array([0], np.int64),
+            "slope": np.array(slope, np.float32),
+        },
+    )
+
+
 @pytest.fixture
 def load(
     tmp_path: Path, make_bundle: Callable[..., Path], contract: Contract, key_path: Path
@@ -85,7 +105,11 @@ def load(
     student = (make_bundle("student") / MODEL).read_bytes()
 
     def make(files: dict[str, bytes] | None = None, flow: Flow | None = FLOW) -> FlowField:
-        graphs = {CONTEXT: context_model(contract), FIELD: field_model()}
+        graphs = {
+            CONTEXT: context_model(contract),
+            FIELD: field_model(),
+            VELOCITY: velocity_model(),
+        }
         write_bundle(
             tmp_path / "flow",
             contract,
@@ -205,11 +229,15 @@ def test_a_bundle_without_a_teacher_is_refused(
         load(flow=None)
 
 
-@pytest.mark.parametrize("name", [CONTEXT, FIELD])
+@pytest.mark.parametrize("name", [CONTEXT, FIELD, VELOCITY])
 def test_a_missing_graph_is_refused_by_name(
     load: Callable[..., FlowField], contract: Contract, name: str
 ) -> None:
-    files = {CONTEXT: context_model(contract), FIELD: field_model()}
+    files = {
+        CONTEXT: context_model(contract),
+        FIELD: field_model(),
+        VELOCITY: velocity_model(),
+    }
     del files[name]
     with pytest.raises(InputError, match=f"{name}: is not in the bundle"):
         load(files)
@@ -241,4 +269,12 @@ def test_a_field_that_is_not_finite_is_refused_at_load(
         }
     )
     with pytest.raises(InputError, match=r"field\.onnx: gave a 'velocity' that is not finite"):
-        load({CONTEXT: context_model(contract), FIELD: field})
+        load({CONTEXT: context_model(contract), FIELD: field, VELOCITY: velocity_model()})
+
+
+def test_two_graphs_that_are_not_of_one_teacher_are_refused(
+    load: Callable[..., FlowField], contract: Contract
+) -> None:
+    other = velocity_model(slope=SLOPE + 0.1)
+    with pytest.raises(InputError, match=r"velocity\.onnx: differs from field\.onnx"):
+        load({CONTEXT: context_model(contract), FIELD: field_model(), VELOCITY: other})

@@ -1,4 +1,4 @@
-"""The flow teacher as two ONNX graphs: its context, and its field with the guidance inside."""
+"""The flow teacher as ONNX: its context, its velocity, and both with the guidance inside."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vla_rl_nodes.learner.export import (
 )
 from vla_rl_nodes.learner.networks import Block, ChunkField
 from vla_rl_nodes.learner.policy import Policy
-from vla_rl_nodes.policy.flow import CONTEXT, FIELD
+from vla_rl_nodes.policy.flow import CONTEXT, FIELD, VELOCITY
 from vla_rl_nodes.policy.manifest import Flow
 
 PullBack = Callable[[Tensor], Tensor]
@@ -31,6 +31,18 @@ class _Context(nn.Module):
 
     def forward(self, *streams: Tensor) -> Tensor:
         return self.policy.observed(dict(zip(self.keys, streams, strict=True)))
+
+
+class _Velocity(nn.Module):
+    """The field with its arguments in the order of the other graph."""
+
+    def __init__(self, field: ChunkField) -> None:
+        super().__init__()
+        self.field = field
+
+    def forward(self, context: Tensor, x: Tensor, tau: Tensor) -> Tensor:
+        velocity: Tensor = self.field(x, tau, context)
+        return velocity
 
 
 class GuidedField(nn.Module):
@@ -149,6 +161,9 @@ def export_flow(
             {"context": context, "x": chunk, "tau": rows, "target": chunk, "weight": rows},
             ["velocity", "correction"],
         ),
+        VELOCITY: onnx_bytes(
+            _Velocity(teacher).eval(), {"context": context, "x": chunk, "tau": rows}, ["velocity"]
+        ),
     }
     _compare(files, policy, teacher, contract)
     scales = policy.scales
@@ -162,7 +177,7 @@ def export_flow(
 def _compare(
     files: Mapping[str, bytes], policy: Policy, teacher: ChunkField, contract: Contract
 ) -> None:
-    """Both graphs against torch and its automatic derivative, for several sizes of batch."""
+    """The graphs against torch and its automatic derivative, for several sizes of batch."""
     generator = torch.Generator().manual_seed(0)
     shape = (contract.action.chunk_length, len(contract.action.names))
     for batch in (1, 2, 7):
@@ -178,6 +193,8 @@ def _compare(
         velocity, correction = guided(teacher, context, x, tau, target, weight)
         feed = {"context": context, "x": x, "tau": tau, "target": target, "weight": weight}
         check_against_torch(FIELD, files[FIELD], feed, [velocity, correction])
+        plain = {"context": context, "x": x, "tau": tau}
+        check_against_torch(VELOCITY, files[VELOCITY], plain, [velocity])
 
 
 def guided(

@@ -21,7 +21,7 @@ from vla_rl_nodes.learner.policy import Policy
 from vla_rl_nodes.learner.torch_rebuild import rebuilt_policy, rebuilt_teacher
 from vla_rl_nodes.policy.bundle import MODEL, Bundle
 from vla_rl_nodes.policy.checked_engine import CheckedEngine, Floats, Samples, trial
-from vla_rl_nodes.policy.flow import FIELD, FlowField
+from vla_rl_nodes.policy.flow import VELOCITY, FlowField
 from vla_rl_nodes.policy.onnx_engine import OnnxEngine
 from vla_rl_nodes.policy.parity import TOLERANCES, largest_difference
 
@@ -124,7 +124,7 @@ class TorchTeacher:
             wanted = continued_flow(flow, samples, prefix, delay, noise)
             apart = np.abs(self.infer(samples, prefix, delay, noise) - wanted) / width
             self.largest_difference = max(self.largest_difference, float(apart.max()))
-        _refuse_above(LARGEST_ON_CPU, self.NAME, bundle, FIELD, self.largest_difference)
+        _refuse_above(LARGEST_ON_CPU, self.NAME, bundle, VELOCITY, self.largest_difference)
 
     def infer(
         self,
@@ -159,8 +159,6 @@ def torch_threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
 
 
 class _Recorded:

@@ -20,7 +20,7 @@ from vla_rl_nodes.learner.plane_recipe import PlaneRecipe
 from vla_rl_nodes.learner.policy import Policy, Scales
 from vla_rl_nodes.learner.recipe import Recipe
 from vla_rl_nodes.policy.bundle import MODEL, Bundle
-from vla_rl_nodes.policy.flow import FIELD
+from vla_rl_nodes.policy.flow import VELOCITY
 
 RECIPE = "recipe.yaml"
 # A graph without what its policy does not use: the plane's takes proprioception as it is.
@@ -46,10 +46,10 @@ def rebuilt_teacher(bundle: Bundle) -> ChunkField:
     Raises:
         InputError: as :func:`rebuilt_policy`; or the bundle holds no teacher.
     """
-    if FIELD not in bundle.files or bundle.manifest.flow is None:
+    if VELOCITY not in bundle.files or bundle.manifest.flow is None:
         raise InputError(bundle.path, "holds no multi-step teacher", "export one with the policy")
     field = _blank(bundle).field
-    _load(field, bundle, FIELD, "field.")
+    _load(field, bundle, VELOCITY, "field.")
     field.requires_grad_(False).eval()
     return field
 

@@ -21,13 +21,15 @@ from vla_rl_nodes.policy.graph import (
 )
 
 CONTEXT = "context.onnx"
+VELOCITY = "velocity.onnx"
 FIELD = "field.onnx"
 
 Floats = NDArray[np.float32]
 
 
 class FlowField:
-    """``context.onnx`` and ``field.onnx``: the observation once, the field as often as needed.
+    """``context.onnx``, ``velocity.onnx`` and ``field.onnx``: the observation once, the field as
+    often as needed, and in the last with the correction, whose cost the plain teacher is spared.
 
     Flow time τ is 0 at noise and 1 at data, and every row of a chunk has its own: committed rows
     are pinned at 1. The chunks x here are normalised; :meth:`normalised` and :meth:`actions`
@@ -85,6 +87,13 @@ class FlowField:
             {"velocity": chunk, "correction": chunk},
             threads,
         )
+        self._plain = Graph(
+            bundle,
+            VELOCITY,
+            {"context": self._encoder.outputs["context"], "x": chunk, "tau": rows},
+            {"velocity": chunk},
+            threads,
+        )
         self._try(bundle)
 
     def context(self, observation: Mapping[str, NDArray[Any]]) -> Floats:
@@ -114,8 +123,7 @@ class FlowField:
                 the graph's output is not finite.
         """
         feed = self._feed(context, x, tau)
-        feed["target"], feed["weight"] = x, tau  # of no consequence for the velocity
-        velocity: Floats = self._field.run(feed, ["velocity"], len(x))[0]
+        velocity: Floats = self._plain.run(feed, ["velocity"], len(x))[0]
         return velocity
 
     def velocity_and_correction(
@@ -180,5 +188,9 @@ class FlowField:
             x = generator.standard_normal((count, *self._shape), np.float32)
             tau = generator.random((count, self._shape[0]), np.float32)
             weight = generator.random(self._shape[0], np.float32)
-            self.velocity(context, x, tau)
-            self.velocity_and_correction(context, x, tau, x, weight)
+            plain = self.velocity(context, x, tau)
+            both, _ = self.velocity_and_correction(context, x, tau, x, weight)
+            if not np.allclose(plain, both, rtol=1e-3, atol=1e-3):
+                raise InputError(
+                    bundle.path / VELOCITY, f"differs from {FIELD}", "export the policy again"
+                )

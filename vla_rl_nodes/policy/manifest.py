@@ -67,7 +67,7 @@ class FileMark(Strict):
 
 
 class Flow(Strict):
-    """The multi-step teacher in context.onnx and field.onnx: its own units, and its steps."""
+    """The multi-step teacher in context, velocity and field.onnx: its units and its steps."""
 
     steps: Annotated[int, Field(ge=1, le=1000)]
     action_mean: Annotated[list[Finite], Field(min_length=1)]
