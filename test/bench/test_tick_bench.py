@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from vla_rl_nodes.bench.tick import command
 from vla_rl_nodes.bench.tick.variants import OURS, VARIANTS
 from vla_rl_nodes.cli import main
 
@@ -66,3 +67,15 @@ def test_realtime_priority_is_what_the_thread_has_and_not_what_was_asked(result:
     assert not told["plain_rclpy"]["realtime_priority"]
     for figures in told.values():
         assert (figures["ticks_lost_in_stalls"] is not None) is allowed
+
+
+def test_people_get_a_row_for_each_variant(
+    result: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "run_tick", lambda plan, progress: result)
+    assert main(["bench", "tick"]) == 0
+    out = capsys.readouterr().out
+    for variant in VARIANTS:
+        assert out.count(f" {variant.text} ") == 1
+    assert f"{100 * result['ticks_kept']:.2f} %" in out
+    assert result["clock"] in out

@@ -113,6 +113,7 @@ def test_figures_join_the_blocks_of_a_variant() -> None:
     assert told["ticks_expected"] == 10
     assert told["ticks_lost"] == told["ticks_lost_in_stalls"] == 1
     assert told["ticks_kept"] == pytest.approx(0.9)
+    assert told["ticks_kept_outside_stalls"] == pytest.approx(1.0)
     assert told["lateness_p50_ms"] == pytest.approx(4.0)
     assert told["lateness_max_ms"] == pytest.approx(4.0)
     assert told["work_p99_ms"] == pytest.approx(0.5)
@@ -123,8 +124,15 @@ def test_figures_join_the_blocks_of_a_variant() -> None:
     assert figures([first, block(1, [(0, 0.0)], realtime=False)])["realtime_priority"] is False
 
 
+def test_a_loss_that_is_not_the_machines_stays_a_loss_outside_its_stalls() -> None:
+    rows = [(k, 0.1) for k in range(10) if k not in (2, 5)]
+    told = figures([block(10, rows)], [(ORIGIN + 2 * PERIOD, ORIGIN + 3 * PERIOD)])
+    assert told["ticks_kept"] == pytest.approx(0.8)
+    assert told["ticks_kept_outside_stalls"] == pytest.approx(8 / 9)
+
+
 def test_what_was_not_measured_is_none() -> None:
     told = figures([block(2, [(0, 1.0), (1, 2.0)])])
-    assert told["ticks_lost_in_stalls"] is None
+    assert told["ticks_lost_in_stalls"] is told["ticks_kept_outside_stalls"] is None
     assert told["inference_p99_ms"] is None
     assert told["lateness_p99_ms"] is not None

@@ -33,6 +33,7 @@ def rates(policy_hz: int, filter_hz: int) -> Contract:
         (load_robot("ur5e"), CONTRACT, LIMITS, "is for fr3, the robot is ur5e"),
         (ROBOT, changed(CONTRACT, robot="ur5e"), LIMITS, "contract: is for ur5e"),
         (ROBOT, CONTRACT, changed(LIMITS, robot="go2"), "safety limits: is for go2"),
+        (ROBOT, changed(load_contract("plane"), robot="fr3"), LIMITS, "takes only tool_delta"),
         (changed(ROBOT, base_frame="base"), CONTRACT, LIMITS, "the robot's base is base"),
         (changed(ROBOT, tool_frame=None), CONTRACT, LIMITS, "has no tool frame"),
         (ROBOT, CONTRACT, changed(LIMITS, residual_bound={"tool_x": 0.01}), "give tool_x, tool_y"),

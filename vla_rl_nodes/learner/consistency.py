@@ -11,7 +11,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vla_rl_nodes.learner.flow import Field, postfix_mean, prefix_mask, solve
+from vla_rl_nodes.learner.flow import (
+    Field,
+    postfix_mean,
+    prefix_mask,
+    second_difference,
+    solve,
+)
 
 
 def consistency(field: Field, x: Tensor, tau: Tensor, context: Tensor) -> Tensor:
@@ -52,6 +58,7 @@ def trajectory_loss(
     *,
     steps: int,
     scale: float,
+    smooth: float = 0.0,
 ) -> Tensor:
     """Distance of f to the end of the teacher's own trajectory; a scalar.
 
@@ -68,6 +75,7 @@ def trajectory_loss(
         start: which point of the trajectory the student starts from, int64 [B], 0 to steps - 1.
         steps: Euler steps of the teacher.
         scale: pseudo-Huber c.
+        smooth: weight of the same distance of the error's second differences along the chunk.
     """
     mask = prefix_mask(delay, data.shape[1])
     with torch.no_grad():
@@ -75,4 +83,8 @@ def trajectory_loss(
     x = path[start, torch.arange(len(start))]
     tau = torch.where(mask, 1.0, (start / steps)[:, None])
     error = consistency(student, x, tau, context) - path[-1]
-    return postfix_mean(pseudo_huber(error, scale), mask)
+    loss = postfix_mean(pseudo_huber(error, scale), mask)
+    if smooth > 0.0:
+        bend = pseudo_huber(second_difference(error, mask), scale)
+        loss = loss + smooth * postfix_mean(bend, mask)
+    return loss

@@ -8,23 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import torch
-import yaml
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from numpy.typing import NDArray
-from torch import Tensor
 
-from vla_rl_nodes.chunking.models import WEAK
 from vla_rl_nodes.contract.spec import Contract
 from vla_rl_nodes.errors import InputError
 from vla_rl_nodes.learner.consistency import one_step
 from vla_rl_nodes.learner.evaluate import postfix_error
-from vla_rl_nodes.learner.export import export, largest_difference
-from vla_rl_nodes.learner.export_flow import export_flow
-from vla_rl_nodes.learner.networks import ChunkField, parameter_count
+from vla_rl_nodes.learner.networks import parameter_count
 from vla_rl_nodes.learner.optimise import Progress, reproducible, silent
-from vla_rl_nodes.learner.plane_policy import ImitationPolicy, PlanePolicy, imitated, plane_field
+from vla_rl_nodes.learner.plane_bundles import (
+    PlaneNetworks,
+    Sample,
+    export_plane,
+    write_plane,
+)
+from vla_rl_nodes.learner.plane_policy import PlaneFeatures, PlanePolicy, imitated, plane_field
 from vla_rl_nodes.learner.plane_recipe import PlaneRecipe
 from vla_rl_nodes.learner.plane_stages import (
     TrainingRows,
@@ -32,13 +31,9 @@ from vla_rl_nodes.learner.plane_stages import (
     train_student,
     train_teacher,
 )
-from vla_rl_nodes.learner.policy import Policy, Scales
-from vla_rl_nodes.learner.torch_rebuild import RECIPE
-from vla_rl_nodes.policy.bundle import MODEL, write_bundle
+from vla_rl_nodes.learner.policy import Scales
 from vla_rl_nodes.policy.manifest import Training
 
-STUDENT, CONTROL = "student", "bc"
-PUBLIC_KEY = "key.pub"
 _CHECKED = 256  # held-out rows that the graphs are compared with torch on
 
 
@@ -58,6 +53,12 @@ class PlaneRows:
     chunk: NDArray[np.float32]
     episode: NDArray[np.int64]
 
+    def part(self, which: NDArray[np.bool_]) -> PlaneRows:
+        """Some of the rows."""
+        return PlaneRows(
+            self.state[which], self.delay[which], self.chunk[which], self.episode[which]
+        )
+
 
 @dataclass(frozen=True)
 class TrainedPlane:
@@ -72,15 +73,6 @@ class TrainedPlane:
     folder: Path
     versions: dict[str, str]
     metrics: dict[str, float]
-
-
-@dataclass(frozen=True)
-class _Networks:
-    scales: Scales
-    teacher: ChunkField
-    student: ChunkField
-    weak: ChunkField
-    control: ChunkField
 
 
 def train_plane(
@@ -107,7 +99,7 @@ def train_plane(
 
     Raises:
         InputError: the seed's folder is there already, the rows do not fit the contract or are
-            too few, or an exported graph differs from the trained one.
+            too few, an exported graph differs from the trained one, or nothing can be written.
     """
     folder = out / f"seed{seed}"
     if folder.exists() or folder.is_symlink():
@@ -117,42 +109,25 @@ def train_plane(
     held_out = np.isin(rows.episode, numbers[recipe.held_out_every - 1 :: recipe.held_out_every])
     with reproducible(seed, recipe.threads):
         generator = torch.Generator().manual_seed(seed)
-        networks = _trained(_part(rows, ~held_out), contract, recipe, generator, progress)
-        exam = _part(rows, held_out)
-        metrics = _metrics(networks, exam, contract, recipe, generator)
-        bundles = _exported(networks, exam, contract, recipe, generator, metrics)
-    key = Ed25519PrivateKey.generate()
+        networks = _trained(rows.part(~held_out), contract, recipe, generator, progress)
+        exam = rows.part(held_out)
+        metrics = _metrics(networks, exam, contract, generator)
+        exported = export_plane(networks, _sample(exam, generator), contract, recipe)
     training = Training(
         seed=seed,
         data_sha256=_hash(rows),
         episodes=len(numbers),
         windows=int((~held_out).sum()),
         parameters=parameter_count(networks.student),
-        metrics=metrics,
+        metrics={**metrics, **exported.differences},
     )
-    created_by = {"torch": torch.__version__, "onnx": onnx.__version__}
-    text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False).encode()
-    versions = {
-        name: write_bundle(
-            folder / name,
-            contract,
-            {**files, RECIPE: text},
-            recipe=recipe.name if name == STUDENT else recipe.control,
-            training=training,
-            created_by=created_by,
-            key=key,
-            **extra,
-        )
-        for name, (files, extra) in bundles.items()
-    }
-    public = key.public_key().public_bytes_raw().hex()
-    (folder / PUBLIC_KEY).write_text(f"{public}\n", encoding="ascii")
-    return TrainedPlane(folder, versions, metrics)
+    versions = write_plane(folder, exported, contract, recipe, training)
+    return TrainedPlane(folder, versions, training.metrics)
 
 
 def _check(rows: PlaneRows, contract: Contract, recipe: PlaneRecipe) -> None:
     count, action = len(rows.delay), contract.action
-    shapes = {
+    shapes: dict[str, tuple[NDArray[Any], tuple[int, ...]]] = {
         "state": (rows.state, (count, *contract.streams[0].shape)),
         "chunk": (rows.chunk, (count, action.chunk_length, len(action.names))),
         "delay": (rows.delay, (count,)),
@@ -177,17 +152,13 @@ def _check(rows: PlaneRows, contract: Contract, recipe: PlaneRecipe) -> None:
         raise InputError("rows: delay", "is beyond the contract's max_delay", "make them again")
 
 
-def _part(rows: PlaneRows, which: NDArray[np.bool_]) -> PlaneRows:
-    return PlaneRows(rows.state[which], rows.delay[which], rows.chunk[which], rows.episode[which])
-
-
 def _trained(
     rows: PlaneRows,
     contract: Contract,
     recipe: PlaneRecipe,
     generator: torch.Generator,
     progress: Progress,
-) -> _Networks:
+) -> PlaneNetworks:
     state, chunk = torch.from_numpy(rows.state), torch.from_numpy(rows.chunk)
     scales = Scales(state, chunk, contract)
     policy = PlanePolicy(contract, recipe.network, scales)
@@ -195,41 +166,30 @@ def _trained(
         context = policy.context({}, state)
     ready = TrainingRows(context, scales.normalised(chunk), torch.from_numpy(rows.delay))
     teacher = train_teacher(policy.field, ready, recipe, generator, progress)
-    student, weak = train_student(teacher, ready, recipe, generator, progress)
+    student, weak = train_student(teacher, ready, recipe, generator, progress, recipe.weak_after)
     blank = plane_field(contract, recipe.network)
     control = train_imitation(blank, ready, recipe, generator, progress)
-    return _Networks(scales, teacher, student, weak, control)
-
-
-def _policy(
-    networks: _Networks, field: ChunkField, contract: Contract, recipe: PlaneRecipe
-) -> PlanePolicy:
-    kind = ImitationPolicy if field is networks.control else PlanePolicy
-    policy = kind(contract, recipe.network, networks.scales)
-    policy.field = field
-    policy.requires_grad_(False).eval()
-    return policy
+    return PlaneNetworks(scales, teacher, student, weak, control)
 
 
 def _metrics(
-    networks: _Networks,
+    networks: PlaneNetworks,
     exam: PlaneRows,
     contract: Contract,
-    recipe: PlaneRecipe,
     generator: torch.Generator,
 ) -> dict[str, float]:
     """Mean absolute errors over the open rows, of student and weak by delay, of the control."""
-    policy = _policy(networks, networks.student, contract, recipe)
+    features = PlaneFeatures(contract.streams[0].names)
     metrics = {}
     for delay in range(contract.action.max_delay + 1):
-        rows = _part(exam, exam.delay == delay)
+        rows = exam.part(exam.delay == delay)
         if not len(rows.delay):
             continue
         label = networks.scales.normalised(torch.from_numpy(rows.chunk))
         delays = torch.from_numpy(rows.delay)
         noise = torch.randn(label.shape, generator=generator)
         with torch.no_grad():
-            context = policy.context({}, torch.from_numpy(rows.state))
+            context = features(torch.from_numpy(rows.state))
             chunks = {
                 "student": one_step(networks.student, label, context, noise, delays),
                 "weak": one_step(networks.weak, label, context, noise, delays),
@@ -241,44 +201,12 @@ def _metrics(
     return metrics
 
 
-def _exported(
-    networks: _Networks,
-    exam: PlaneRows,
-    contract: Contract,
-    recipe: PlaneRecipe,
-    generator: torch.Generator,
-    metrics: dict[str, float],
-) -> dict[str, tuple[dict[str, bytes], dict[str, Any]]]:
-    """Per bundle its files and what else its manifest says; adds the graphs' differences."""
+def _sample(exam: PlaneRows, generator: torch.Generator) -> Sample:
     chosen = torch.randint(0, len(exam.delay), (_CHECKED,), generator=generator)
-
-    def graph(name: str, field: ChunkField) -> bytes:
-        policy = _policy(networks, field, contract, recipe)
-        model = export(policy, contract)
-        metrics[f"{name}_export_difference"] = _difference(model, policy, exam, chosen, generator)
-        return model
-
-    policy = _policy(networks, networks.student, contract, recipe)
-    flow_files, flow = export_flow(policy, networks.teacher, contract, recipe.flow_steps)
-    files = {
-        MODEL: graph("student", networks.student),
-        WEAK: graph("weak", networks.weak),
-        **flow_files,
-    }
-    return {
-        STUDENT: (files, {"flow": flow}),
-        CONTROL: ({MODEL: graph("imitation", networks.control)}, {}),
-    }
-
-
-def _difference(
-    model: bytes, policy: Policy, exam: PlaneRows, chosen: Tensor, generator: torch.Generator
-) -> float:
-    state, chunk = torch.from_numpy(exam.state)[chosen], torch.from_numpy(exam.chunk)[chosen]
+    chunk = torch.from_numpy(exam.chunk)[chosen]
     noise = torch.randn(chunk.shape, generator=generator)
-    delay = torch.from_numpy(exam.delay)[chosen]
-    (key,) = policy.vectors
-    return largest_difference(model, policy, {key: state}, chunk, delay, noise)
+    state, delay = torch.from_numpy(exam.state)[chosen], torch.from_numpy(exam.delay)[chosen]
+    return Sample(state, chunk, delay, noise)
 
 
 def _hash(rows: PlaneRows) -> str:

@@ -1,11 +1,11 @@
-"""The recipe of the plane's policies: every number that their training depends on."""
+"""The recipes of the plane's policies: every number that their training depends on."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from vla_rl_nodes.contract.load import load_yaml
 from vla_rl_nodes.contract.spec import Name, Strict
@@ -20,23 +20,42 @@ class PlaneNetwork(Strict):
     blocks: Count
 
 
-class PlaneRecipe(Strict):
-    """A whole training on rows of demonstrations: flow teacher, one-step student, control."""
+class FlowRecipe(Strict):
+    """A flow teacher and its one-step student, on the state alone."""
 
     recipe: Literal[1]
     name: Name
-    control: Name  # what the control's bundle says that it was made by
     threads: Annotated[int, Field(ge=1, le=64)]
-    held_out_every: Annotated[int, Field(ge=2)]  # episodes kept for the offline figures
-    episodes: Count  # of demonstrations, about 70 rows each
     network: PlaneNetwork
     # Weight of the error's second differences along the chunk; see plane_stages.
     smooth: Annotated[float, Field(ge=0)]
-    flow_steps: Count  # Euler steps of the exported teacher
     teacher: Stage
     student: Student
+
+
+class PlaneRecipe(FlowRecipe):
+    """A whole training for the plane: teacher, student, a weaker student, and the control."""
+
+    control: Name  # what the control's bundle says that it was made by
+    episodes: Count  # of demonstrations, about 70 rows each
+    held_out_every: Annotated[int, Field(ge=2)]  # episodes kept for the offline figures
+    flow_steps: Count  # Euler steps of the exported teacher
     weak_after: Count  # steps of the student's training until the weak checkpoint
     imitation: Stage
+
+    @model_validator(mode="after")
+    def _weak_is_early(self) -> Self:
+        if self.weak_after >= self.student.steps:
+            raise ValueError(
+                f"weak_after {self.weak_after} is not before the student's last step; lower it"
+            )
+        return self
+
+
+class ToyRecipe(FlowRecipe):
+    """The training for the one-dimensional toy."""
+
+    rows: Count  # of demonstrations
 
 
 def load_plane_recipe(name_or_path: str | Path) -> PlaneRecipe:
@@ -46,3 +65,8 @@ def load_plane_recipe(name_or_path: str | Path) -> PlaneRecipe:
         InputError: see contract.load.load_yaml.
     """
     return load_yaml(recipe_path(name_or_path), PlaneRecipe)
+
+
+def load_toy_recipe(name_or_path: str | Path) -> ToyRecipe:
+    """As :func:`load_plane_recipe`, for the toy."""
+    return load_yaml(recipe_path(name_or_path), ToyRecipe)

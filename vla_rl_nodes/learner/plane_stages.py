@@ -18,7 +18,7 @@ from vla_rl_nodes.learner.flow import corrupt, postfix_mean, prefix_mask, solve
 from vla_rl_nodes.learner.networks import ChunkField
 from vla_rl_nodes.learner.optimise import Progress, fit
 from vla_rl_nodes.learner.plane_policy import imitated
-from vla_rl_nodes.learner.plane_recipe import PlaneRecipe
+from vla_rl_nodes.learner.plane_recipe import FlowRecipe, PlaneRecipe
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def second_difference(error: Tensor, mask: Tensor) -> Tensor:
 def train_teacher(
     field: ChunkField,
     rows: TrainingRows,
-    recipe: PlaneRecipe,
+    recipe: FlowRecipe,
     generator: torch.Generator,
     progress: Progress,
 ) -> ChunkField:
@@ -85,14 +85,16 @@ def train_teacher(
 def train_student(
     teacher: ChunkField,
     rows: TrainingRows,
-    recipe: PlaneRecipe,
+    recipe: FlowRecipe,
     generator: torch.Generator,
     progress: Progress,
+    weak_after: int = 0,
 ) -> tuple[ChunkField, ChunkField]:
     """One-step student that starts from the teacher's weights, by its trajectories' ends.
 
     Returns:
-        The averaged network, and the network as it was after ``weak_after`` steps.
+        The averaged network, and the network as it was after ``weak_after`` steps, which must be
+        fewer than the recipe's.
     """
     settings = recipe.student
     student = copy.deepcopy(teacher).requires_grad_(True)
@@ -101,7 +103,7 @@ def train_student(
 
     def loss() -> Tensor:
         nonlocal steps_done
-        if steps_done == recipe.weak_after:
+        if steps_done == weak_after:
             early.append(copy.deepcopy(student).requires_grad_(False).eval())
         steps_done += 1
         batch = rows.drawn(settings.batch, generator)

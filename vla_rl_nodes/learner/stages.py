@@ -129,7 +129,7 @@ def train_teacher(
     def loss() -> Tensor:
         data, context, noise, delay = _draw(label, contexts, max_delay, recipe.teacher, generator)
         time = torch.rand(len(data), generator=generator)
-        return flow_loss(field, data, context, noise, time, delay)
+        return flow_loss(field, data, context, noise, time, delay, recipe.smooth)
 
     average = fit("teacher", field, loss, recipe.teacher, progress)
     assert isinstance(average, ChunkField)
@@ -163,6 +163,7 @@ def train_student(
             start,
             steps=settings.teacher_steps,
             scale=settings.huber,
+            smooth=recipe.smooth,
         )
 
     average = fit("student", student, loss, settings, progress)

@@ -16,6 +16,7 @@ from vla_rl_nodes.errors import InputError
 from vla_rl_nodes.learner.data import Windows, load_dataset
 from vla_rl_nodes.learner.evaluate import held_out_metrics
 from vla_rl_nodes.learner.export import export, largest_difference
+from vla_rl_nodes.learner.export_flow import export_flow
 from vla_rl_nodes.learner.networks import parameter_count
 from vla_rl_nodes.learner.optimise import Progress, reproducible, silent
 from vla_rl_nodes.learner.policy import Policy, Scales
@@ -92,6 +93,7 @@ def train(
         metrics = held_out_metrics(policy, data.held_out, max_delay, generator)
         metrics["cube_error_m"] = _cube_error(imitation, data.train, data.held_out)
         model = export(policy, contract)
+        flow_files, flow = export_flow(policy, teacher, contract, recipe.flow_steps)
         metrics["export_difference"] = _export_difference(
             model, policy, data.held_out, contract, generator
         )
@@ -108,12 +110,14 @@ def train(
         contract,
         {
             MODEL: model,
+            **flow_files,
             RECIPE: yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False).encode(),
         },
         recipe=recipe.name,
         training=training,
         created_by={"torch": torch.__version__, "onnx": onnx.__version__},
         key=key,
+        flow=flow,
     )
     return Trained(version, out_bundle, metrics)
 

@@ -14,7 +14,8 @@ def check_settings(robot: Robot, contract: Contract, limits: SafetyLimits) -> No
     """Passes silently when the filter can run with these three.
 
     Raises:
-        InputError: they name different robots or frames, the residual bounds are for other axes,
+        InputError: they name different robots or frames, the actions are of a kind that no robot
+            takes, the residual bounds are for other axes,
             the timeouts are too short for the contract's rates, or the filter's rate is too high
             for the robot's jerk limits.
     """
@@ -22,6 +23,12 @@ def check_settings(robot: Robot, contract: Contract, limits: SafetyLimits) -> No
     for what, name in (("safety limits", limits.robot), ("contract", contract.robot)):
         if name != robot.name:
             raise InputError(what, f"is for {name}, the robot is {robot.name}", "choose another")
+    if contract.action.kind != "tool_delta":
+        raise InputError(
+            "contract: action.kind",
+            f"is {contract.action.kind}, a robot's filter takes only tool_delta",
+            "choose a robot's contract",
+        )
     if contract.action.frame != robot.base_frame:
         raise InputError(
             "contract: action.frame",

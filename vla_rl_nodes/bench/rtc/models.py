@@ -16,12 +16,12 @@ from vla_rl_nodes.errors import InputError
 
 CONTRACT = "plane"
 RECIPE = "plane_consistency"
-TOY = "toy"
+TOY, TOY_RECIPE = "toy.onnx", "plane_toy"
 
 
 @dataclass(frozen=True)
 class TrainedModels:
-    """Folders of the plane's policies, one per training seed, and of the toy's."""
+    """Folders of the plane's policies, one per training seed, and the toy's graph."""
 
     policies: tuple[Path, ...]
     toy: Path
@@ -64,9 +64,13 @@ def _trained(missing: Sequence[Path], processes: int) -> list[Path]:
 def _train(path: Path) -> Path:
     """Trains one folder in a process of its own."""
     if path.name == TOY:
+        from vla_rl_nodes.learner.plane_recipe import load_toy_recipe
         from vla_rl_nodes.learner.plane_toy import train_toy
+        from vla_rl_nodes.sim.plane.toy import toy_rows
 
-        train_toy(path, 0)
+        toy_recipe = load_toy_recipe(TOY_RECIPE)
+        shown = toy_rows(toy_recipe.rows, 0)
+        train_toy(path, 0, shown.state, shown.chunk, toy_recipe)
         return path
     from vla_rl_nodes.learner.plane import PlaneRows, train_plane
     from vla_rl_nodes.learner.plane_recipe import load_plane_recipe

@@ -92,4 +92,5 @@ def seconds(strategies: dict[str, Any]) -> Figure:
 
 def _finish(ax: Axes) -> None:
     ax.set_xlabel("injected delay [control ticks of 50 ms]")
-    ax.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=3, borderaxespad=0.2)
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=3, borderaxespad=0.2)

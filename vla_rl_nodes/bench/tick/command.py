@@ -7,6 +7,7 @@ import json
 import sys
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -53,29 +54,34 @@ def _policy_node(options: argparse.Namespace, bar: Progress) -> dict[str, Any]:
 
 
 def _print_variants(result: dict[str, Any]) -> None:
-    table = Table(
-        "100 Hz", "kept", "lost", "late p50 / p99 / max ms", "work p99 ms", "real-time"
-    )  # fmt: skip
+    table = Table(box=SIMPLE_HEAD)
+    for heading in ("100 Hz", "kept", "lost", "late p50", "p99", "max ms"):
+        table.add_column(heading, no_wrap=True)
     for variant in VARIANTS:
         row = result if variant is OURS else result[variant.name]
-        late = " / ".join(f"{row[f'lateness_{part}_ms']:.2f}" for part in ("p50", "p99", "max"))
         table.add_row(
             variant.text,
             f"{100 * row['ticks_kept']:.2f} %",
-            f"{row['ticks_lost']} of {row['ticks_expected']}",
-            late,
-            f"{row['work_p99_ms']:.2f}",
-            "yes" if row["realtime_priority"] else "no",
+            str(row["ticks_lost"]),
+            *(f"{row[f'lateness_{part}_ms']:.2f}" for part in ("p50", "p99", "max")),
         )
     Console(file=sys.stdout).print(table)
+    print(f"{result['ticks_expected']} deadlines each, {_granted(result)}")
     _print_machine(result)
     stalls = result["stalls"]
-    if stalls is not None:
-        print(
-            f"the machine itself stood still {stalls['count']} times for more than 1 ms, at most"
-            f" {stalls['longest_ms']} ms; {result['ticks_lost_in_stalls']} of the first row's lost"
-            " ticks fell into that"
-        )
+    if stalls is None:
+        return  # without a real-time priority they are not known
+    print(
+        f"the machine itself stood still {stalls['count']} times for more than 1 ms, at most"
+        f" {stalls['longest_ms']} ms; {result['ticks_lost_in_stalls']} of the first row's lost"
+        " ticks fell into that"
+    )
+
+
+def _granted(result: dict[str, Any]) -> str:
+    if result["realtime_priority"]:
+        return "the first row with the policy node's real-time priority"
+    return "no real-time priority: it is not permitted here"
 
 
 def _print_policy_node(result: dict[str, Any]) -> None:

@@ -115,16 +115,19 @@ def figures(
     results = [kept(block) for block in blocks]
     expected = sum(result.expected for result in results)
     lost = sum(len(result.lost_ns) for result in results)
+    stalled = None if stalls is None else sum(result.lost_in(stalls) for result in results)
     lateness = np.concatenate([result.lateness_ms for result in results])
     work = np.concatenate([(np.array(b.ends_ns) - np.array(b.starts_ns)) / 1e6 for b in blocks])
     inference = np.array([value for block in blocks for value in block.inference_ms])
     return {
         "ticks_expected": expected,
         "ticks_lost": lost,
-        "ticks_lost_in_stalls": None
-        if stalls is None
-        else sum(result.lost_in(stalls) for result in results),
+        "ticks_lost_in_stalls": stalled,
         "ticks_kept": (expected - lost) / expected,
+        # What the machine would have kept had it not stood still; None where nothing is left.
+        "ticks_kept_outside_stalls": None
+        if stalled in (None, expected)
+        else (expected - lost) / (expected - stalled),
         **percentiles("lateness", lateness),
         **percentiles("work", work),
         "realtime_priority": all(block.realtime for block in blocks),

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vla_rl_nodes.sim.plane.draws import draw
 from vla_rl_nodes.sim.plane.expert import Expert
-from vla_rl_nodes.sim.plane.state import GREATEST_ACTION, TASKS, Array, PlaneState
+from vla_rl_nodes.sim.plane.state import GREATEST_ACTION, LAG, TASKS, Array, PlaneState
 
 CHUNK_LENGTH, MAX_DELAY = 16, 6  # the contract's
 REPLAN_EVERY = 4
@@ -101,15 +101,12 @@ class _Planner:
         count = len(state)
         self._expert, self._settings, self._rng = expert, settings, rng
         self._delay = rng.integers(0, MAX_DELAY + 1, count)
-        self._replan_every = np.maximum(
-            self._delay, rng.integers(2, REPLAN_EVERY + 1, count)
-        )
+        self._replan_every = np.maximum(self._delay, rng.integers(2, REPLAN_EVERY + 1, count))
         self._level = settings.noise * rng.random(count)
         # What was begun goes on until the first plan is there.
         self._plan = np.repeat(state.action[:, None], CHUNK_LENGTH, axis=1)
-        self._used = np.zeros(count, dtype=np.int64)
-        # As for an overdue plan: the first request is made at once.
-        self._used[:] = CHUNK_LENGTH - MAX_DELAY
+        # So much of it is used that the first request is made at once, and that it just lasts.
+        self._used = np.full(count, CHUNK_LENGTH - MAX_DELAY, dtype=np.int64)
         self._coming = self._plan.copy()
         self._due = np.full(count, -1, dtype=np.int64)
 
@@ -135,9 +132,7 @@ class _Planner:
         index = np.minimum(self._used[:, None] + np.arange(CHUNK_LENGTH), CHUNK_LENGTH - 1)
         return np.take_along_axis(self._plan, index[:, :, None], axis=1), delay
 
-    def continuation(
-        self, state: PlaneState, committed: Array, delay: NDArray[np.int64]
-    ) -> Array:
+    def continuation(self, state: PlaneState, committed: Array, delay: NDArray[np.int64]) -> Array:
         """The expert's chunks, the way round the obstacle drawn anew where both are as good."""
         chance = self._rng.uniform(1e-6, 1.0 - 1e-6, len(state))
         return self._expert.continuation(state, committed, delay, chance)
@@ -155,7 +150,8 @@ class _Planner:
         slow = fresh[0]
         for row in range(1, CHUNK_LENGTH):
             slow[:, row] = keep * slow[:, row - 1] + np.sqrt(1.0 - keep**2) * slow[:, row]
-        return self._level[:, None, None] * (slow + 0.3 * fresh[1])
+        error: Array = self._level[:, None, None] * (slow + 0.3 * fresh[1])
+        return error
 
 
 def _underway(
@@ -173,7 +169,7 @@ def _underway(
     action = (pace * gap + aside * across) / length
     return replace(
         state,
-        tool=state.tool + step,
+        tool=state.tool + step - LAG * action,
         reference=state.reference + step,
         action=action,
         earlier=action,

@@ -78,6 +78,9 @@ def draw(tasks: Sequence[str], seeds: Sequence[int]) -> tuple[PlaneState, Events
     Raises:
         ValueError: an unknown task, or a negative seed.
     """
+    unknown = next((task for task in tasks if task not in _DRAWS), None)
+    if unknown is not None:
+        raise ValueError(f"'{unknown}' is none of {', '.join(TASKS)}")
     episodes = [
         _DRAWS[task](np.random.default_rng([seed, TASKS.index(task)]))
         for task, seed in zip(tasks, seeds, strict=True)
@@ -119,7 +122,7 @@ def _moving(rng: np.random.Generator) -> _Episode:
     )
     tick = 0
     for turn in range(int(rng.integers(2, TURNS + 1))):
-        tick += int(rng.integers(8, 15))
+        tick += int(rng.integers(6, 11))
         if rng.uniform() < REVERSED:
             heading += np.pi + rng.uniform(-0.5, 0.5)
         else:

@@ -42,11 +42,11 @@ class Expert:
         Args:
             state: B episodes.
             chance: uniform in (0, 1), [B]: decides the way round the obstacle where both are
-                about as good.
+                about as good; left above 0.5 where they are.
         """
         s = self.settings
-        # Where the reference must be after this tick for the tool to be on the object.
-        error = state.goal + (1.0 + LAG) * state.velocity - state.reference
+        # Where the reference must be for the tool to keep up with the object.
+        error = state.goal + LAG * state.velocity - state.reference
         distance = np.linalg.norm(error, axis=1)
         speed = np.minimum(
             np.minimum(s.pull * distance, np.sqrt(2.0 * s.braking * distance)), s.speed
@@ -98,7 +98,7 @@ class Expert:
         ahead = gap / distance[:, None]
         # Logistic: three to one at a lean of `undecided`, and all but certain at four times that.
         doubt = s.undecided / np.log(3.0) * np.log(chance / (1.0 - chance))
-        sign = np.where(self.side(state) > doubt, 1.0, -1.0)
+        sign = np.where(self.side(state) + doubt > 0.0, 1.0, -1.0)
         # Angles from the obstacle's direction, counted towards the side that is taken.
         goal_angle = sign * np.arctan2(_cross(ahead, straight), _dot(ahead, straight))
         tangent = np.arcsin(np.minimum(s.clearance / distance, 1.0))

@@ -31,8 +31,8 @@ class Goal:
 
 
 GOALS = {
-    "kick": Goal(within=0.010, ticks=8, limit=51),
-    "moving": Goal(within=0.015, ticks=10, limit=73),
+    "kick": Goal(within=0.010, ticks=8, limit=53),
+    "moving": Goal(within=0.015, ticks=12, limit=62),
     "two_ways": Goal(within=0.010, ticks=8, limit=84),
 }
 
