@@ -73,8 +73,8 @@ class Recipe(Strict):
     network: Network
     augmentation: Augmentation
     auxiliary: Auxiliary
-    smooth: Annotated[float, Field(ge=0)]  # weight of an error's second differences
-    flow_steps: Count  # Euler steps of the teacher on the robot
+    smooth: Annotated[float, Field(ge=0)] = 0.0  # weight of an error's second differences
+    flow_steps: Count = 10  # Euler steps of the teacher on the robot
     encoder: Stage
     teacher: Stage
     student: Student
