@@ -39,7 +39,8 @@ def success(strategies: dict[str, Any], name: str = "") -> Figure:
         low = [100 * share for share in part["success_low"]]
         high = [100 * share for share in part["success_high"]]
         ax.fill_between(part["delay"], low, high, color=colour, alpha=0.10, linewidth=0)
-        ax.plot(part["delay"], shares, line, color=colour, marker=mark, markersize=5, label=row)
+        ax.plot(part["delay"], shares, line, color=colour, marker=mark, markersize=5, label=row,
+                zorder=_height(row))  # fmt: skip
     ax.set_ylim(-3, 103)
     ax.set_ylabel("episodes that succeeded [%]")
     _finish(ax)
@@ -61,7 +62,7 @@ def seams(strategies: dict[str, Any]) -> Figure:
             continue
         colour, mark, line = LOOK[row]
         ax.plot(*zip(*points, strict=True), line, color=colour, marker=mark, markersize=5,
-                label=row)  # fmt: skip
+                label=row, zorder=_height(row))  # fmt: skip
     ax.axhline(1.2, color=style.GREY, linewidth=0.9, linestyle=(0, (4, 3)))
     ax.set_ylim(0, SHOWN_ABOVE * 1.03)
     ax.set_ylabel("|Δ²a| at seams against inside, p95")
@@ -83,11 +84,16 @@ def seconds(strategies: dict[str, Any]) -> Figure:
         if points:
             colour, mark, line = LOOK[row]
             ax.plot(*zip(*points, strict=True), line, color=colour, marker=mark, markersize=5,
-                    label=row)  # fmt: skip
+                    label=row, zorder=_height(row))  # fmt: skip
     ax.set_ylim(bottom=0)
     ax.set_ylabel("time to success [s]")
     _finish(ax)
     return figure
+
+
+def _height(row: str) -> float:
+    """The prefix student lies on top: it is what the others are compared with."""
+    return 3.0 if row == "prefix" else 2.0
 
 
 def _finish(ax: Axes) -> None:
