@@ -16,6 +16,7 @@ from vla_rl_nodes.learner.plane_policy import imitated, start_at_minus_x
 from vla_rl_nodes.learner.plane_recipe import PlaneRecipe, load_plane_recipe
 from vla_rl_nodes.learner.plane_stages import (
     TrainingRows,
+    bend_weight,
     second_difference,
     train_imitation,
     train_student,
@@ -67,6 +68,14 @@ def test_second_difference_by_hand() -> None:
     # Without a prefix, against the actions before the chunk.
     free = second_difference(error, prefix_mask(torch.tensor([0]), 5))[0, :, 0]
     assert free.tolist() == [5.0, -3.0, -8.0, 7.0, 1.0]
+
+
+def test_what_reaches_over_the_seam_counts_most(recipe: PlaneRecipe) -> None:
+    changed = recipe.model_copy(update={"smooth": 0.5, "seam": 4.0})
+    weight = bend_weight(prefix_mask(torch.tensor([2, 0]), 5), changed)
+    assert weight.shape == (2, 5, 1)
+    assert weight[0, 2:, 0].tolist() == [2.0, 2.0, 0.5]
+    assert weight[1, :, 0].tolist() == [2.0, 2.0, 0.5, 0.5, 0.5]
 
 
 @pytest.fixture(scope="module")

@@ -27,8 +27,10 @@ class FlowRecipe(Strict):
     name: Name
     threads: Annotated[int, Field(ge=1, le=64)]
     network: PlaneNetwork
-    # Weight of the error's second differences along the chunk; see plane_stages.
+    # Weight of the error's second differences along the chunk, and so many times that over the
+    # seam with the committed actions; see plane_stages.
     smooth: Annotated[float, Field(ge=0)]
+    seam: Annotated[float, Field(ge=1)]
     teacher: Stage
     student: Student
 

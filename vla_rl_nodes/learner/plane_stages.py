@@ -1,8 +1,9 @@
 """The optimisations of the plane's recipe: flow teacher, one-step student, imitation control.
 
 Everywhere the error counts twice: as it is, and as its second difference along the chunk with
-the committed rows, where it is zero, before it. The first alone lets a whole new chunk lie beside
-the committed actions by a little, which is a jolt at every seam; the best chunk is the same.
+the committed rows, where it is zero, before it; that most where it reaches over the seam. The
+first alone lets a whole new chunk lie beside the committed actions by a little, which is a jolt
+at every seam. The chunk that is best by one measure is best by both.
 """
 
 from __future__ import annotations
@@ -51,6 +52,13 @@ def second_difference(error: Tensor, mask: Tensor) -> Tensor:
     return padded[:, 2:] - 2 * padded[:, 1:-1] + padded[:, :-2]
 
 
+def bend_weight(mask: Tensor, recipe: FlowRecipe) -> Tensor:
+    """How much the error's second difference counts, [B, H, 1], next to the error itself."""
+    first = (~mask).to(torch.int64).cumsum(dim=1)
+    at_seam = (first == 1) | (first == 2)
+    return recipe.smooth * torch.where(at_seam, recipe.seam, 1.0)[:, :, None]
+
+
 def train_teacher(
     field: ChunkField,
     rows: TrainingRows,
@@ -75,7 +83,7 @@ def train_teacher(
         left = (1 - time).sqrt()[:, None, None]
         error = left * (field(x, tau, batch.context) - (batch.chunk - noise))
         bend = second_difference(error, mask)
-        return postfix_mean(error.square() + recipe.smooth * bend.square(), mask)
+        return postfix_mean(error.square() + bend_weight(mask, recipe) * bend.square(), mask)
 
     average = fit("teacher", field, loss, recipe.teacher, progress)
     assert isinstance(average, ChunkField)
@@ -121,8 +129,8 @@ def train_student(
         tau = torch.where(mask, 1.0, (start / settings.teacher_steps)[:, None])
         error = consistency(student, x, tau, batch.context) - path[-1]
         bend = second_difference(error, mask)
-        distance = pseudo_huber(error, settings.huber)
-        return postfix_mean(distance + recipe.smooth * pseudo_huber(bend, settings.huber), mask)
+        distance, bent = (pseudo_huber(part, settings.huber) for part in (error, bend))
+        return postfix_mean(distance + bend_weight(mask, recipe) * bent, mask)
 
     average = fit("student", student, loss, settings, progress)
     assert isinstance(average, ChunkField)
@@ -147,8 +155,9 @@ def train_imitation(
         batch = free.drawn(recipe.imitation.batch, generator)
         nothing = torch.zeros_like(batch.chunk)
         error = imitated(field, batch.context, nothing) - batch.chunk
-        bend = second_difference(error, torch.zeros_like(nothing[:, :, 0], dtype=torch.bool))
-        return (error.abs() + recipe.smooth * bend.abs()).mean()
+        mask = prefix_mask(batch.delay, nothing.shape[1])
+        bend = second_difference(error, mask)
+        return (error.abs() + bend_weight(mask, recipe) * bend.abs()).mean()
 
     average = fit("imitation", field, loss, recipe.imitation, progress)
     assert isinstance(average, ChunkField)

@@ -15,9 +15,8 @@ def check_settings(robot: Robot, contract: Contract, limits: SafetyLimits) -> No
 
     Raises:
         InputError: they name different robots or frames, the actions are of a kind that no robot
-            takes, the residual bounds are for other axes,
-            the timeouts are too short for the contract's rates, or the filter's rate is too high
-            for the robot's jerk limits.
+            takes, the residual bounds are for other axes, the timeouts are too short for the
+            contract's rates, or the filter's rate is too high for the robot's jerk limits.
     """
     place = f"safety limits {limits.name}"
     for what, name in (("safety limits", limits.robot), ("contract", contract.robot)):

@@ -13,7 +13,7 @@ from vla_rl_nodes.sim.plane.expert import Expert, ExpertSettings
 from vla_rl_nodes.sim.plane.state import TASKS, Array, PlaneState
 from vla_rl_nodes.sim.plane.world import GREATEST_ACTION
 
-from .conftest import Chunks, asynchronous, at_once, state
+from .episodes import Chunks, asynchronous, at_once, state
 
 LAW = ExpertSettings()
 

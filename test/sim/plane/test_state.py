@@ -9,7 +9,7 @@ from vla_rl_nodes.contract.load import load_contract
 from vla_rl_nodes.sim.plane.demonstrations import CHUNK_LENGTH, MAX_DELAY
 from vla_rl_nodes.sim.plane.state import GREATEST_ACTION, LAG, NAMES, PERIOD_S, TASKS
 
-from .conftest import state
+from .episodes import state
 
 
 def test_the_numbers_are_the_contracts() -> None:

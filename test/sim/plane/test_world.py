@@ -10,7 +10,7 @@ import pytest
 from vla_rl_nodes.sim.plane.state import TASKS
 from vla_rl_nodes.sim.plane.world import GOALS, OBSTACLE_RADIUS, PlaneWorld
 
-from .conftest import at_once
+from .episodes import at_once
 
 STILL = np.zeros((1, 2))
 
@@ -115,7 +115,7 @@ def test_actions_are_cut_off_at_the_contracts_bounds() -> None:
 
 @pytest.mark.parametrize("task", TASKS)
 def test_the_limits_are_the_stated_multiple_of_the_experts_time(task: str) -> None:
-    world = at_once(task, range(400))
+    world = at_once(task, range(1000))
     assert world.success.all()
     p95 = float(np.percentile(world.finished_at, 95))
     assert 1.5 <= GOALS[task].limit / p95 <= 1.6
