@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from vla_rl_nodes.bags.reader import EpisodeReader
@@ -121,7 +122,9 @@ def test_transitions_hold_the_four_actions_and_the_outcome(episode: EpisodeResul
     ended = bool(replay.terminated[-1]), bool(replay.truncated[-1])
     assert ended == ((True, False) if episode.outcome == "success" else (False, True))
     assert not (replay.terminated[:-1] | replay.truncated[:-1]).any()
-    assert replay.reward.sum() == (1.0 if episode.outcome == "success" else 0.0)
+    # A tick may follow the success before the policy hears of it; its reward is not known.
+    assert np.isfinite(replay.reward[:-1]).all()
+    assert np.nansum(replay.reward) == (1.0 if episode.outcome == "success" else 0.0)
 
 
 def test_a_second_start_while_running_is_refused(running: Graph, episode: EpisodeResult) -> None:
