@@ -33,9 +33,26 @@ def opened(url: str, **server: Any) -> HttpLink:
     return found
 
 
+def request(connection: socket.socket) -> bytes:
+    """All of a request: bytes left unread when a socket is closed would reset the connection."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        data += (more := connection.recv(65536))
+        if not more:
+            return b""
+    head, _, body = data.partition(b"\r\n\r\n")
+    left = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0]) - len(body)
+    while left > 0:
+        data += (more := connection.recv(left))
+        left -= len(more) or left
+    return data
+
+
 @contextmanager
-def raw(speak: Callable[[socket.socket], None]) -> Iterator[str]:
-    """A server that reads one request's head and then speaks as it likes, on each connection."""
+def raw(
+    speak: Callable[[socket.socket], None], hung_up: threading.Event | None = None
+) -> Iterator[str]:
+    """A server that reads one request and then speaks as it likes, on each connection."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def run() -> None:
@@ -46,10 +63,12 @@ def raw(speak: Callable[[socket.socket], None]) -> Iterator[str]:
                     return
                 with connection:
                     try:
-                        if connection.recv(65536):
+                        if request(connection):
                             speak(connection)
                     except OSError:
                         continue
+                if hung_up is not None:
+                    hung_up.set()
 
         threading.Thread(target=run, daemon=True).start()
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"
@@ -65,9 +84,11 @@ def test_one_connection_carries_many_requests() -> None:
 
 def test_a_connection_that_the_server_has_ended_meanwhile_is_made_anew() -> None:
     body = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n42"
-    with raw(lambda connection: connection.sendall(body)) as url, opened(url) as kept:
+    hung_up = threading.Event()
+    with raw(lambda connection: connection.sendall(body), hung_up) as url, opened(url) as kept:
         assert kept.exchange(b"{}", 2.0) == b"42"
         # The server hangs up after each answer without having said so.
+        assert hung_up.wait(5.0)
         assert kept.exchange(b"{}", 2.0) == b"42"
 
 
@@ -147,7 +168,11 @@ def test_an_answer_in_drops_does_not_move_the_deadline(head: bytes) -> None:
 
 def test_a_server_that_says_nothing() -> None:
     stop = threading.Event()
-    with raw(lambda connection: bool(stop.wait()) and None) as url, opened(url) as kept:
+
+    def wait(_: socket.socket) -> None:
+        stop.wait()
+
+    with raw(wait) as url, opened(url) as kept:
         with pytest.raises(InputError, match=r"gave no answer within 0\.1 s"):
             kept.exchange(b"{}", 0.1)
         stop.set()
@@ -165,7 +190,7 @@ def test_a_key_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
         def run() -> None:
             connection, _ = listening.accept()
             with connection:
-                heads.append(connection.recv(65536))
+                heads.append(request(connection))
                 speak(connection)
 
         thread = threading.Thread(target=run, daemon=True)
