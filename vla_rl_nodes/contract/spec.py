@@ -190,9 +190,9 @@ class Stream(Strict):
 
 
 class Axis(Strict):
-    """One action axis with its unit and its bounds per control tick."""
+    """One action axis with its unit and its bounds per control tick. Joints keep their names."""
 
-    name: Name
+    name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")]
     unit: Unit
     minimum: Finite
     maximum: Finite
@@ -206,21 +206,38 @@ class Axis(Strict):
         return self
 
 
-# The axes that each kind of action consists of, with the unit that each must have.
-ACTION_KINDS: dict[str, dict[str, str]] = {
-    "tool_delta": {
-        "tool_x": "m", "tool_y": "m", "tool_z": "m", "tool_yaw": "rad", "gripper_width": "m",
-    },
-    "plane_delta": {"tool_x": "m", "tool_y": "m"},
-}  # fmt: skip
+_ROTATION = {"tool_rx": "rad", "tool_ry": "rad", "tool_rz": "rad"}
+_POINT = {"tool_x": "m", "tool_y": "m", "tool_z": "m"}
+_GRIPPER = {"gripper_width": "m"}
+
+# The axes that each kind of action consists of, with the unit that each must have. Actions of
+# joints have one axis in rad for each of the robot's joints, and perhaps the gripper's.
+ACTION_KINDS: dict[str, tuple[dict[str, str], ...]] = {
+    "tool_delta": ({**_POINT, "tool_yaw": "rad", **_GRIPPER},),
+    "tool_pose_delta": ({**_POINT, **_ROTATION}, {**_POINT, **_ROTATION, **_GRIPPER}),
+    "base_velocity": ({"base_vx": "m/s", "base_vy": "m/s", "base_wz": "rad/s"},),
+    "plane_delta": ({"tool_x": "m", "tool_y": "m"},),
+}
+JOINT_KINDS = ("joint_position", "joint_delta")
 
 
 class Action(Strict):
-    """The action vector. ``tool_delta``: x, y, z and yaw move the commanded tool pose along and
-    about the axes of ``frame`` at each tick; ``gripper_width`` is an absolute opening.
-    ``plane_delta``: x and y alone, for benchmarks in the plane; no robot takes it."""
+    """The action vector, one row for each control tick.
 
-    kind: Literal["tool_delta", "plane_delta"]
+    - ``tool_delta``: x, y, z and yaw move the commanded tool pose along and about the axes of
+      ``frame``, the robot's base; the tool points down. ``gripper_width`` is an absolute opening.
+    - ``tool_pose_delta``: x, y, z and a rotation vector (rx, ry, rz) move the commanded tool pose
+      along and about the axes of ``frame``, which is the robot's base or its tool frame.
+    - ``joint_position``, ``joint_delta``: where the joints go, or by how much, in the order of
+      the robot; an absolute ``gripper_width`` may follow. ``frame`` is the base.
+    - ``base_velocity``: velocity of a mobile base along its own x and y and about z.
+    - ``plane_delta``: x and y alone, for benchmarks in the plane; no robot takes it.
+    """
+
+    kind: Literal[
+        "tool_delta", "tool_pose_delta", "joint_position", "joint_delta", "base_velocity",
+        "plane_delta",
+    ]  # fmt: skip
     frame: Frame
     chunk_length: Annotated[int, Field(ge=1, le=256)]
     max_delay: Annotated[int, Field(ge=0, le=128)]
@@ -228,7 +245,7 @@ class Action(Strict):
 
     @model_validator(mode="after")
     def _axes_fit_kind(self) -> Self:
-        expected = ACTION_KINDS[self.kind]
+        expected = self._expected()
         if self.names != tuple(expected):
             raise ValueError(
                 f"axes are {', '.join(self.names)}; {self.kind} has {', '.join(expected)}, in this"
@@ -246,10 +263,24 @@ class Action(Strict):
             )
         return self
 
+    def _expected(self) -> dict[str, str]:
+        """The axes that there should be, and their units; of several, those nearest in number."""
+        if self.kind in JOINT_KINDS:
+            gripper = _GRIPPER if self.names[-1:] == tuple(_GRIPPER) else {}
+            joints = [name for name in dict.fromkeys(self.names) if name not in _GRIPPER]
+            return {name: "rad" for name in joints} | gripper
+        forms = ACTION_KINDS[self.kind]
+        return min(forms, key=lambda form: abs(len(form) - len(self.axes)))
+
     @property
     def names(self) -> tuple[str, ...]:
         """Axis names in order."""
         return tuple(axis.name for axis in self.axes)
+
+    @property
+    def has_gripper(self) -> bool:
+        """Whether the last axis is the gripper's opening."""
+        return self.names[-1] == "gripper_width"
 
     @cached_property
     def minimum(self) -> NDArray[np.float64]:

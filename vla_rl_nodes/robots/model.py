@@ -69,11 +69,43 @@ class Gripper(Strict):
     servo: Servo
 
 
+class Collision(Strict):
+    """What the safety filter knows of the robot's shape besides the URDF's primitives.
+
+    ``tool_links`` may come closer to planes and obstacles than the rest of the robot: it is what
+    works there. Parts that at most ``neighbours`` moving joints join are not held against each
+    other, their shapes overlap.
+    """
+
+    tool_links: list[JointName] = []
+    neighbours: Annotated[int, Field(ge=1, le=4)] = 2
+
+
+class MobileBase(Strict):
+    """A base that takes velocities along its x, its y (m/s) and about its z (rad/s).
+
+    ``timeout_s`` is how long the base's own controller goes on after the last command. A base
+    without one goes on for ever when the filter dies, so it has to be given.
+    """
+
+    velocity: Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=3, max_length=3)]
+    acceleration: Annotated[list[Positive], Field(min_length=3, max_length=3)]
+    jerk: Annotated[list[Positive], Field(min_length=3, max_length=3)]
+    timeout_s: Annotated[float, Field(gt=0, le=2)]
+
+
 class Topics(Strict):
-    """Where the robot's drivers and controllers listen and speak, relative to its namespace."""
+    """Where the robot's drivers and controllers listen and speak, relative to its namespace.
+
+    ``velocity_timeout_s`` is how long the controller behind ``velocity_command`` goes on after
+    the last command; without it velocities are not streamed, since it would go on for ever.
+    """
 
     joint_states: str
     position_command: str
+    velocity_command: str | None = None
+    velocity_timeout_s: Annotated[float, Field(gt=0, le=2)] | None = None
+    twist_command: str | None = None
     trajectory_command: str | None = None
     gripper_joint_states: str | None = None
     gripper_command: str | None = None
@@ -82,8 +114,8 @@ class Topics(Strict):
 
     @field_validator("*")
     @classmethod
-    def _relative(cls, value: str | None) -> str | None:
-        return None if value is None else relative_topic(value)
+    def _relative(cls, value: str | float | None) -> str | float | None:
+        return relative_topic(value) if isinstance(value, str) else value
 
 
 class Robot(Strict):
@@ -102,6 +134,9 @@ class Robot(Strict):
     axes: Annotated[list[Joint], Field(min_length=1, max_length=64)]
     gravity_compensation: bool
     gripper: Gripper | None = None
+    collision: Collision = Collision()
+    feet: list[Frame] = []
+    mobile_base: MobileBase | None = None
     topics: Topics
 
     @model_validator(mode="after")
@@ -112,6 +147,8 @@ class Robot(Strict):
             raise ValueError(f"joint '{twice}' stands twice; keep one of them")
         if self.gripper is not None and self.topics.gripper_command is None:
             raise ValueError("has a gripper but no topics.gripper_command; add the topic")
+        if self.mobile_base is not None and self.topics.twist_command is None:
+            raise ValueError("has a mobile base but no topics.twist_command; add the topic")
         return self
 
     @property

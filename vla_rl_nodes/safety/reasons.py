@@ -25,6 +25,18 @@ class Reason(IntFlag):
     TRACKING_ERROR = 1 << 14  # the arm is not where it was commanded to be
     UNVERIFIED_STOP = 1 << 15  # a step had no verified stop, the verified one was followed
     NOT_ARMED = 1 << 16  # the filter is not armed
+    SELF_COLLISION = 1 << 17  # two parts of the robot would have come too close
+    COLLISION = 1 << 18  # a part would have come too close to a plane or an obstacle
+    TOOL_SPEED = 1 << 19  # the tool point would have exceeded its speed limit
+    SINGULARITY = 1 << 20  # slowed, or held, on the way to a singular configuration
+    BODY = 1 << 21  # a legged robot's trunk would have left, or left, its height or tilt limits
+    TICK_OVERRUN = 1 << 22  # the filter itself missed too many of its ticks
+    WRENCH = 1 << 23  # the measured force or torque exceeded its limit, or was not measured
+    CLOCK_JUMP = 1 << 24  # the node's clock and the steady clock drifted apart at once
+    E_STOP = 1 << 25  # the emergency stop input is latched, or its heartbeat is missing
+    DEADMAN = 1 << 26  # the enabling switch is not held
+    OUTRANKED = 1 << 27  # a source with precedence is in command
+    DISARMED = 1 << 28  # an order to disarm while the arm moved
 
 
 NONE = Reason(0)
