@@ -5,13 +5,17 @@ BIN := $(VENV)/bin
 LOCK := requirements.lock
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint $(LOCK)
 
-.PHONY: demo test policy lint clean
+.PHONY: demo test bench policy lint clean
 
 demo: $(VENV)/run.stamp
 	$(BIN)/vla-rl demo --blackout 5 --out demo_output $(DEMO_ARGS)
 
 test: $(VENV)/test.stamp lint
 	$(BIN)/python -m pytest $(TEST_ARGS)
+
+# Attacks on the safety filter, a million ticks for each robot, and what a tick costs.
+bench: $(VENV)/test.stamp
+	$(BIN)/vla-rl bench safety --ticks 1000000 --jobs 2 $(BENCH_ARGS)
 
 # The shipped policy again: demonstrations through the graph in real time, then training.
 policy: $(VENV)/test.stamp

@@ -42,8 +42,8 @@ setup(
     ],
     python_requires=">=3.11",
     install_requires=[
-        "cryptography", "mcap", "msgpack", "numpy", "onnxruntime", "pillow", "pin", "pydantic",
-        "PyYAML", "rich", "rosbags", "websockets", "zstandard",
+        "coal", "cryptography", "daqp", "mcap", "msgpack", "numpy", "onnxruntime", "pillow", "pin",
+        "pydantic", "PyYAML", "rich", "rosbags", "ruckig", "websockets", "zstandard",
     ],
     extras_require={
         "ros": [
@@ -55,8 +55,8 @@ setup(
         # On an NVIDIA GPU; take plain onnxruntime out first, the two share one folder.
         "gpu": ["onnxruntime-gpu", "tensorrt", "cuda-bindings", "onnx"],
         "dev": [
-            "colcon-common-extensions", "hypothesis", "mypy", "pytest", "ruff", "setuptools<80",
-            "types-PyYAML",
+            "colcon-common-extensions", "hypothesis", "mypy", "pytest", "ruff", "scipy",
+            "setuptools<80", "types-PyYAML",
         ],
     },
     entry_points={

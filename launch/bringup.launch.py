@@ -32,6 +32,7 @@ def _nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     parameters["safety_filter"] = {
         "safety": argument("safety"),
         "controller": argument("controller"),
+        "arming": argument("arming"),
     }
     namespace = argument("namespace") or load_contract(contract).robot
     return [
@@ -104,8 +105,15 @@ def generate_launch_description() -> LaunchDescription:
             DeclareLaunchArgument(
                 "controller",
                 default_value="joint_trajectory",
-                choices=["joint_trajectory", "forward_position"],
-                description="Controller that the safety filter commands.",
+                choices=["joint_trajectory", "forward_position", "forward_velocity", "twist"],
+                description="Controller that the safety filter commands; with joint_trajectory"
+                " the arm stops within its limits even when the filter dies.",
+            ),
+            DeclareLaunchArgument(
+                "arming",
+                default_value="episode",
+                choices=["episode", "service"],
+                description="What arms the safety filter: starting an episode, or safety/arm.",
             ),
             DeclareLaunchArgument(
                 "bags", default_value="bags/recorded", description="Folder for the bags."

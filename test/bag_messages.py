@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -52,13 +53,28 @@ def event(stamp_ns: int, message: str, values: dict[str, str], hardware_id: str 
     return T[EVENT](header(stamp_ns), [status])
 
 
-def trajectory(stamp_ns: int, names: list[str], rows: NDArray[np.float64]) -> Any:
+def trajectory(
+    stamp_ns: int,
+    names: list[str],
+    rows: NDArray[np.float64],
+    speeds: NDArray[np.float64] | None = None,
+    accelerations: NDArray[np.float64] | None = None,
+    times_ns: Sequence[int] | None = None,
+) -> Any:
+    """Points [m, n] at times from the stamp; without times they are all due at the stamp."""
     empty = np.zeros(0)
-    duration = T["builtin_interfaces/msg/Duration"](sec=0, nanosec=0)
-    points = [
-        T["trajectory_msgs/msg/JointTrajectoryPoint"](
-            np.ascontiguousarray(row), empty, empty, empty, duration
+    points = []
+    for i, row in enumerate(rows):
+        at = 0 if times_ns is None else times_ns[i]
+        points.append(
+            T["trajectory_msgs/msg/JointTrajectoryPoint"](
+                np.ascontiguousarray(row),
+                empty if speeds is None else np.ascontiguousarray(speeds[i]),
+                empty if accelerations is None else np.ascontiguousarray(accelerations[i]),
+                empty,
+                T["builtin_interfaces/msg/Duration"](
+                    sec=at // 1_000_000_000, nanosec=at % 1_000_000_000
+                ),
+            )
         )
-        for row in rows
-    ]
     return T[TRAJECTORY](header(stamp_ns), names, points)

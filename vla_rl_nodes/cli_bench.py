@@ -50,6 +50,20 @@ def add_bench(commands: Any) -> None:
     parser.add_argument("--seed", type=whole(0), default=0, help="of the inputs")
     parser.add_argument("--calls", type=whole(200), default=2000, metavar="N")
 
+    text = "attacks on the safety filter, judged by a checker that shares no code with it"
+    parser = add(bench, "safety", text, _safety)
+    parser.add_argument("--seed", type=whole(0), default=0, help="of every attack")
+    parser.add_argument(
+        "--ticks", type=whole(1), default=100_000, metavar="N", help="of each robot's filters"
+    )
+    parser.add_argument(
+        "--robot", action="append", metavar="NAME", help="repeatable; default: all of them"
+    )
+    parser.add_argument("--jobs", type=whole(1), default=1, metavar="N", help="robots at a time")
+    parser.add_argument(
+        "--round", type=whole(0), metavar="N", help="only this round, as a violation names it"
+    )
+
 
 def _rtc(options: argparse.Namespace) -> int:
     from vla_rl_nodes.bench.rtc.command import bench_rtc
@@ -67,3 +81,9 @@ def _policy(options: argparse.Namespace) -> int:
     from vla_rl_nodes.bench.policy.command import bench_policy
 
     return bench_policy(options)
+
+
+def _safety(options: argparse.Namespace) -> int:
+    from vla_rl_nodes.bench.safety.command import bench_safety
+
+    return bench_safety(options)

@@ -54,7 +54,9 @@ class Message:
 class DemoBag:
     """One episode; change its fields, then ``write`` it.
 
-    ``commands`` [m, 7] go out every 10 ms from ready on, ``measured`` [k, 7] every 4 ms.
+    ``commands`` [m, 7] go out every 10 ms from ready on, ``measured`` [k, 7] every 4 ms. As
+    trajectories they have ``speeds`` and ``accelerations`` [m, 7], by default those of a smooth
+    curve through them, each message the two knots before it, its own, and rest there.
     """
 
     seed: int = 3
@@ -64,6 +66,8 @@ class DemoBag:
     task: str = "pick up the cube"
     contract: Contract = CONTRACT
     commands: NDArray[np.float64] | None = None
+    speeds: NDArray[np.float64] | None = None
+    accelerations: NDArray[np.float64] | None = None
     measured: NDArray[np.float64] | None = None
     measured_speed: NDArray[np.float64] | None = None
     command_topic: str = ARM
@@ -151,12 +155,24 @@ class DemoBag:
 
     def _commands(self) -> list[Message]:
         assert self.commands is not None
+        q, v, a = self.commands, self.speeds, self.accelerations
+        if v is None:
+            v = np.gradient(q, 0.01, axis=0)
+            v[[0, -1]] = 0.0
+        if a is None:
+            a = np.gradient(v, 0.01, axis=0)
         found = []
-        for i, row in enumerate(self.commands):
+        for i, row in enumerate(q):
             at = READY_NS + (2 + 10 * i) * MS
             if self.command_topic == ARM:
-                points = np.stack([row, row + 0.001])[:, ORDER]
-                body = trajectory(at, [ROBOT.joints[j] for j in ORDER], points)
+                rows = [max(i - 2, 0), max(i - 1, 0), i]
+                points, speeds, changes = (
+                    np.vstack([column[rows], last])[:, ORDER]
+                    for column, last in ((q, row), (v, 0.0 * row), (a, 0.0 * row))
+                )
+                times = [0, 10 * MS, 20 * MS, 200 * MS]
+                names = [ROBOT.joints[j] for j in ORDER]
+                body = trajectory(at, names, points, speeds, changes, times)
                 found.append(Message(ARM, TRAJECTORY, at, body))
             else:
                 layout = T["std_msgs/msg/MultiArrayLayout"](dim=[], data_offset=0)

@@ -157,7 +157,7 @@ def test_an_episode_that_was_aborted_before_its_first_tick(tmp_path: Path) -> No
     m = measured(bag, tmp_path)
     assert (m.outcome, m.reason) == ("aborted", "the policy was silent for 0.26 s")
     assert m.ticks.ticks == 0 and m.ticks.kept == 0.0 and m.parity.ticks == 0
-    assert len(m.limits.commanded.times_s) == 135 and m.limits.counts == {}
+    assert len(m.limits.commanded.times_s) == 138 and m.limits.counts == {}
     assert m.trace.frames == {}
     json.dumps(m.summary(), allow_nan=False)
 

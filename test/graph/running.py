@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,14 @@ import numpy as np
 
 from vla_rl_nodes.bringup import Actor, NodeSpec, Processes, Value, graph
 from vla_rl_nodes.demo.run import isolate
+from vla_rl_nodes.episodes.machine import OUTCOMES
 from vla_rl_nodes.nodes.driver import Driver
 from vla_rl_nodes.nodes.qos import COMMAND, LATCHED, SENSOR, STREAM
 
 isolate()
 
 CONTRACT, ROBOT = "franka_pick", "fr3"
+MOVING = 0.15  # rad/s, of the fastest joint
 
 
 class Graph:
@@ -97,12 +99,19 @@ def start(
 
 
 @contextmanager
-def alone(folder: Path, spec: NodeSpec, namespace: str) -> Iterator[Graph]:
-    """One node by itself."""
+def some(folder: Path, specs: Sequence[NodeSpec], namespace: str) -> Iterator[Graph]:
+    """These nodes and no others."""
     with Processes(folder / "logs") as processes:
-        processes.start([spec], namespace)
+        processes.start(specs, namespace)
         with Driver(namespace, processes.check) as driver:
             yield Graph(processes, driver, folder)
+
+
+@contextmanager
+def alone(folder: Path, spec: NodeSpec, namespace: str) -> Iterator[Graph]:
+    """One node by itself."""
+    with some(folder, [spec], namespace) as running:
+        yield running
 
 
 def speeds(heard: deque[Any]) -> list[tuple[int, float]]:
@@ -112,3 +121,26 @@ def speeds(heard: deque[Any]) -> list[tuple[int, float]]:
         stamp = message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
         rows.append((stamp, float(np.abs(message.velocity).max())))
     return rows
+
+
+def in_motion(running: Graph, joints: deque[Any]) -> str:
+    """The id of an episode in which the arm moves now.
+
+    A machine that stalls for a quarter of a second ends an episode before the arm has moved, as
+    it should; the next one is tried then.
+    """
+    driver = running.driver
+    for seed in (11, 12, 13):
+        episode_id = driver.start_episode(seed)
+
+        def moves_or_is_over(episode_id: str = episode_id) -> str:
+            if driver.state(episode_id) in [outcome.value for outcome in OUTCOMES]:
+                return "over"
+            state = driver.state(episode_id)
+            moving = bool(joints) and speeds(joints)[-1][1] > MOVING
+            return "moves" if state == "running" and moving else ""
+
+        if running.wait(moves_or_is_over, 30.0, "motion") == "moves":
+            return episode_id
+        driver.finish(episode_id, seed, 10.0)
+    raise AssertionError("three episodes ended before the arm moved")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,39 +11,15 @@ from sensor_msgs.msg import JointState
 from vla_rl_nodes.bags.reader import EpisodeReader
 from vla_rl_nodes.contract.load import load_contract
 from vla_rl_nodes.demo.measure import measure_episode
-from vla_rl_nodes.episodes.machine import OUTCOMES
 from vla_rl_nodes.robots.load import load_robot
 from vla_rl_nodes.safety.limits import load_limits
 
-from .running import CONTRACT, Graph, speeds, start
+from .running import CONTRACT, in_motion, speeds, start
 
 pytestmark = pytest.mark.graph
 
-MOVING, AT_REST = 0.15, 0.02  # rad/s
+AT_REST = 0.02  # rad/s
 WITHIN_S = 0.3
-
-
-def in_motion(running: Graph, joints: deque[Any]) -> str:
-    """The id of an episode in which the arm moves now.
-
-    A machine that stalls for a quarter of a second ends an episode before the arm has moved, as
-    it should; the next one is tried then.
-    """
-    driver = running.driver
-    for seed in (11, 12, 13):
-        episode_id = driver.start_episode(seed)
-
-        def moves_or_is_over(episode_id: str = episode_id) -> str:
-            if driver.state(episode_id) in [outcome.value for outcome in OUTCOMES]:
-                return "over"
-            state = driver.state(episode_id)
-            moving = bool(joints) and speeds(joints)[-1][1] > MOVING
-            return "moves" if state == "running" and moving else ""
-
-        if running.wait(moves_or_is_over, 30.0, "motion") == "moves":
-            return episode_id
-        driver.finish(episode_id, seed, 10.0)
-    raise AssertionError("three episodes ended before the arm moved")
 
 
 @pytest.mark.parametrize(
@@ -78,4 +52,7 @@ def test_arm_is_at_rest_and_within_its_limits(killed: str, reason: str, tmp_path
     limits = load_limits(CONTRACT)
     measured = measure_episode(result.bag, load_contract(CONTRACT), robot, limits)
     assert len(measured.limits.commanded.times_s) > 5
-    assert not measured.limits.violations
+    # A machine that stalls may leave a seam, and only it.
+    broken = [v for v in measured.limits.violations if v.quantity != "seam"]
+    assert broken == []
+    assert measured.limits.late or measured.limits.leap < 1e-9

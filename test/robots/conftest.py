@@ -11,5 +11,5 @@ from vla_rl_nodes.robots.model import Robot
 
 @pytest.fixture(scope="session")
 def robots() -> dict[str, tuple[Robot, Kinematics]]:
-    loaded = {name: load_robot(name) for name in ("fr3", "ur5e", "go2")}
+    loaded = {name: load_robot(name) for name in ("fr3", "panda", "ur5e", "go2")}
     return {name: (robot, Kinematics(robot)) for name, robot in loaded.items()}

@@ -20,7 +20,7 @@ from vla_rl_nodes.robots.tool_frame import rotation_from_yaw, yaw_from_rotation
 Robots = dict[str, tuple[Robot, Kinematics]]
 HALF = math.pi / 2
 # Published tables: (a, d, alpha) per joint.
-FR3_CRAIG = [
+FRANKA_CRAIG = [
     (0, 0.333, 0), (0, 0, -HALF), (0, 0.316, HALF), (0.0825, 0, HALF), (-0.0825, 0.384, -HALF),
     (0, 0, HALF), (0.088, 0, HALF),
 ]  # fmt: skip
@@ -51,15 +51,16 @@ def random_q(robot: Robot, count: int) -> np.ndarray:
     return rng.uniform(robot.position_min, robot.position_max, (count, len(robot.joints)))
 
 
-def test_fr3_forward_kinematics_is_the_published_craig_table(robots: Robots) -> None:
-    robot, kinematics = robots["fr3"]
+@pytest.mark.parametrize("name", ["fr3", "panda"])
+def test_franka_forward_kinematics_is_the_published_craig_table(robots: Robots, name: str) -> None:
+    robot, kinematics = robots[name]
     for q in random_q(robot, 300):
         expected = np.eye(4)
-        for (a, d, alpha), theta in zip(FR3_CRAIG, q, strict=True):
+        for (a, d, alpha), theta in zip(FRANKA_CRAIG, q, strict=True):
             expected = expected @ screw(0, alpha, a) @ screw(2, theta, d)
         flange = expected @ screw(2, 0.0, 0.107)
         tool = flange @ screw(2, -math.pi / 4, 0.1034)
-        for frame, wanted in (("fr3_link8", flange), (None, tool)):
+        for frame, wanted in ((f"{name}_link8", flange), (None, tool)):
             pose = kinematics.fk(q, frame)
             np.testing.assert_allclose(pose.position, wanted[:3, 3], atol=1e-6)
             np.testing.assert_allclose(pose.rotation, wanted[:3, :3], atol=1e-6)
@@ -95,7 +96,7 @@ def test_go2_feet_follow_the_closed_form_of_the_leg(robots: Robots) -> None:
             np.testing.assert_allclose(kinematics.fk(q, f"{name}_foot").position, foot, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["fr3", "ur5e"])
+@pytest.mark.parametrize("name", ["fr3", "panda", "ur5e"])
 def test_the_jacobian_is_the_derivative_of_the_tool_pose(robots: Robots, name: str) -> None:
     robot, kinematics = robots[name]
     h = 1e-6
@@ -122,7 +123,7 @@ def test_tool_points_are_the_tool_positions_along_a_path(robots: Robots) -> None
     np.testing.assert_allclose(kinematics.tool_points(path), expected, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", ["fr3", "ur5e"])
+@pytest.mark.parametrize("name", ["fr3", "panda", "ur5e"])
 def test_home_points_the_tool_down_at_yaw_zero(robots: Robots, name: str) -> None:
     robot, kinematics = robots[name]
     pose = kinematics.fk(robot.home)

@@ -43,7 +43,7 @@ def test_a_wrong_description_is_one_line(tmp_path: Path, old: str, new: str, sai
 
 
 def test_an_unknown_robot_lists_the_known_ones() -> None:
-    with pytest.raises(InputError, match=r"fr4: is none of config/robots: fr3, go2, ur5e; give"):
+    with pytest.raises(InputError, match=r"fr4: is none of config/robots: fr3, go2, panda, ur5e"):
         load_robot("fr4")
 
 
@@ -55,11 +55,14 @@ def test_a_urdf_beside_the_description_comes_before_a_packaged_one(tmp_path: Pat
 
 
 def test_topics_and_frames_are_the_drivers_ones() -> None:
-    fr3, ur5e = load_robot("fr3"), load_robot("ur5e")
+    fr3, panda, ur5e = load_robot("fr3"), load_robot("panda"), load_robot("ur5e")
     assert fr3.topics.joint_states == "franka/joint_states"
     assert fr3.topics.trajectory_command == "fr3_arm_controller/joint_trajectory"
     assert fr3.topics.gripper_command == "gripper_controller/commands"
     assert (fr3.base_frame, fr3.tool_frame) == ("fr3_link0", "fr3_hand_tcp")
+    assert panda.topics.gripper_joint_states == "panda_gripper/joint_states"
+    assert panda.topics.trajectory_command == "panda_arm_controller/joint_trajectory"
+    assert (panda.base_frame, panda.tool_frame) == ("panda_link0", "panda_hand_tcp")
     assert ur5e.topics.wrench == "force_torque_sensor_broadcaster/wrench"
     assert ur5e.gripper is None
     assert ur5e.topics.gripper_command is None

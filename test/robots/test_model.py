@@ -26,6 +26,22 @@ def test_fr3_has_the_published_limits() -> None:
     np.testing.assert_array_equal(FR3.effort_max, [87.0] * 4 + [12.0] * 3)
 
 
+def test_panda_has_the_published_limits() -> None:
+    panda = load_robot("panda")
+    np.testing.assert_array_equal(
+        panda.position_min, [-2.8973, -1.7628, -2.8973, -3.0718, -2.8973, -0.0175, -2.8973]
+    )
+    np.testing.assert_array_equal(
+        panda.position_max, [2.8973, 1.7628, 2.8973, -0.0698, 2.8973, 3.7525, 2.8973]
+    )
+    np.testing.assert_array_equal(panda.velocity_max, [2.175] * 4 + [2.61] * 3)
+    np.testing.assert_array_equal(
+        panda.acceleration_max, [15.0, 7.5, 10.0, 12.5, 15.0, 20.0, 20.0]
+    )
+    np.testing.assert_array_equal(panda.jerk_max, 500.0 * panda.acceleration_max)
+    np.testing.assert_array_equal(panda.effort_max, [87.0] * 4 + [12.0] * 3)
+
+
 def test_ur5e_and_go2_have_the_published_limits() -> None:
     ur5e, go2 = load_robot("ur5e"), load_robot("go2")
     np.testing.assert_allclose(ur5e.position_max / np.pi, [2, 2, 1, 2, 2, 2])
@@ -61,8 +77,8 @@ def test_velocity_bounds_take_paths_and_leave_room_to_come_back() -> None:
 
 
 def test_robots_without_margins_have_constant_bounds() -> None:
-    ur5e = load_robot("ur5e")
-    for q in (ur5e.position_min, ur5e.home, ur5e.position_max):
-        lower, upper = ur5e.velocity_bounds(q)
-        np.testing.assert_array_equal(upper, ur5e.velocity_max)
-        np.testing.assert_array_equal(lower, -ur5e.velocity_max)
+    for robot in (load_robot("ur5e"), load_robot("panda")):
+        for q in (robot.position_min, robot.home, robot.position_max):
+            lower, upper = robot.velocity_bounds(q)
+            np.testing.assert_array_equal(upper, robot.velocity_max)
+            np.testing.assert_array_equal(lower, -robot.velocity_max)

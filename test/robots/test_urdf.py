@@ -13,7 +13,7 @@ from vla_rl_nodes.robots.kinematics import Kinematics
 from vla_rl_nodes.robots.load import load_robot
 from vla_rl_nodes.robots.model import Robot
 
-NAMES = ["fr3", "ur5e", "go2"]
+NAMES = ["fr3", "panda", "ur5e", "go2"]
 
 
 def at_home(robot: Robot) -> tuple[mujoco.MjModel, mujoco.MjData]:
@@ -37,7 +37,9 @@ def test_no_link_touches_another_at_home(name: str) -> None:
     assert model.ngeom > 6
 
 
-@pytest.mark.parametrize(("name", "frame"), [("fr3", None), ("ur5e", None), ("go2", "RR_foot")])
+@pytest.mark.parametrize(
+    ("name", "frame"), [("fr3", None), ("panda", None), ("ur5e", None), ("go2", "RR_foot")]
+)
 def test_the_simulator_and_the_kinematics_agree_on_the_tool(name: str, frame: str | None) -> None:
     robot = load_robot(name)
     _, data = at_home(robot)
@@ -63,6 +65,10 @@ def test_masses_are_the_published_ones() -> None:
     links = [float(fr3.body(f"fr3_link{i}").mass[0]) for i in range(8)]
     assert links == [2.397, 2.927, 2.936, 2.245, 2.616, 2.327, 1.817, 0.627]
     assert float(fr3.body("fr3_hand").mass[0]) == 0.654
+    panda = mujoco.MjModel.from_xml_path(load_robot("panda").urdf)
+    links = [float(panda.body(f"panda_link{i}").mass[0]) for i in range(8)]
+    assert links == [2.3966, 2.7907, 2.542, 2.2513, 2.2037, 2.2855, 1.353, 0.35973]
+    assert float(panda.body("panda_hand").mass[0]) == 0.6544
     ur5e = mujoco.MjModel.from_xml_path(load_robot("ur5e").urdf)
     assert float(ur5e.body_mass.sum()) == pytest.approx(21.7)
     go2 = mujoco.MjModel.from_xml_path(load_robot("go2").urdf)
@@ -90,17 +96,18 @@ def test_collision_shapes_are_primitives_with_their_own_names(name: str) -> None
     assert len(set(names)) == len(names) == len(shapes)
 
 
-def test_the_pads_meet_at_the_tool_point_and_open_by_twice_the_joint() -> None:
-    robot = load_robot("fr3")
+@pytest.mark.parametrize("name", ["fr3", "panda"])
+def test_the_pads_meet_at_the_tool_point_and_open_by_twice_the_joint(name: str) -> None:
+    robot = load_robot(name)
     model = mujoco.MjModel.from_xml_path(robot.urdf)
     data = mujoco.MjData(model)
     for opening in (0.0, 0.03):
-        for joint in ("fr3_finger_joint1", "fr3_finger_joint2"):
+        for joint in (f"{name}_finger_joint1", f"{name}_finger_joint2"):
             data.joint(joint).qpos[0] = opening
         mujoco.mj_forward(model, data)
-        tool = data.body("fr3_hand_tcp")
+        tool = data.body(f"{name}_hand_tcp")
         across = tool.xmat.reshape(3, 3)[:, 1]
-        left, right = (data.geom(f"fr3_{s}finger_pad").xpos for s in ("left", "right"))
+        left, right = (data.geom(f"{name}_{s}finger_pad").xpos for s in ("left", "right"))
         np.testing.assert_allclose((left + right) / 2, tool.xpos, atol=1e-9)
-        thickness = 2 * float(model.geom("fr3_leftfinger_pad").size[1])
+        thickness = 2 * float(model.geom(f"{name}_leftfinger_pad").size[1])
         assert across @ (left - right) - thickness == pytest.approx(2 * opening, abs=1e-9)

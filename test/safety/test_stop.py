@@ -1,109 +1,125 @@
-"""Stopping paths, and a check that refuses each kind of violation by itself."""
+"""Stops from random states: at rest in the end, exact cubics, inside every limit."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
+import ruckig
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vla_rl_nodes.safety.stop import StopCheck, stopping_path
+from vla_rl_nodes.safety.stop import Plan, Stopping, resting
 
 DT = 0.01
-ACCELERATION = np.full(7, 10.0)
-VELOCITIES = st.lists(st.floats(-3, 3), min_size=7, max_size=7).map(np.array)
+MOST = np.array([10.0, 7.5, 20.0])
 
 
-@given(VELOCITIES)
-def test_a_stop_brakes_evenly_within_the_limit_and_ends_at_rest(velocity: np.ndarray) -> None:
-    q = np.linspace(-1, 1, 7)
-    path = np.vstack([q - velocity * DT, q, stopping_path(q, velocity, DT, ACCELERATION)])
-    speeds = np.diff(path, axis=0) / DT
-    changes = np.diff(speeds, axis=0) / DT
-    assert (np.abs(changes) <= 10.0 * (1 + 1e-6) + 1e-9).all()
-    np.testing.assert_allclose(speeds[-1], 0.0, atol=1e-12)
-    np.testing.assert_allclose(speeds[0], velocity, atol=1e-9)
-    # All joints keep their proportions: the speeds stay on one line.
-    for speed in speeds[1:]:
-        np.testing.assert_allclose(np.outer(speed, velocity), np.outer(velocity, speed), atol=1e-9)
-    # No longer than the slowest joint needs, but for the tick's rounding.
-    assert len(path) - 2 <= np.abs(velocity).max() / (10.0 * DT) + 1
+def stopping(ramp: int) -> Stopping:
+    """Limits with which the acceleration turns from end to end in ``ramp`` ticks."""
+    return Stopping(MOST, 2.0 * MOST / (ramp * DT), DT)
 
 
-def test_an_arm_at_rest_stays_where_it_is() -> None:
-    q = np.linspace(-1, 1, 7)
-    np.testing.assert_array_equal(stopping_path(q, np.zeros(7), DT, ACCELERATION), q[None])
+def states(ramp: int, seed: int) -> tuple[Stopping, Plan, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    of = stopping(ramp)
+    q, v = rng.uniform(-2, 2, 3), rng.uniform(-2, 2, 3)
+    return of, of.plan(q, v, rng.uniform(-1, 1, 3) * MOST), np.array([q, v])
 
 
-@pytest.fixture(scope="module")
-def parts(new_rig: Any) -> tuple[Any, StopCheck]:
-    return new_rig, StopCheck(new_rig.robot, new_rig.kinematics, new_rig.limits, DT)
+@pytest.mark.parametrize("ramp", [1, 2, 5])
+@given(seed=st.integers(0, 10_000))
+@settings(max_examples=60, deadline=None)
+def test_it_ends_at_rest_within_the_limits(ramp: int, seed: int) -> None:
+    of, plan, start = states(ramp, seed)
+    assert of.ramp == ramp
+    np.testing.assert_array_equal(plan.q[0], start[0])
+    np.testing.assert_array_equal(plan.v[0], start[1])
+    assert (plan.v[-1] == 0.0).all() and (plan.a[-1] == 0.0).all()
+    assert (np.abs(plan.a) <= of.acceleration * (1 + 1e-9)).all()
+    assert (np.abs(np.diff(plan.a, axis=0)) <= of.jerk * DT * (1 + 1e-9)).all()
 
 
-def verified(parts: tuple[Any, StopCheck], q: np.ndarray, velocity: np.ndarray) -> Any:
-    """Whether the stop from a velocity reached at ``q`` is verified."""
-    rig, check = parts
-    path = stopping_path(q, velocity, DT, ACCELERATION)
-    return check.verified(q, velocity, rig.kinematics.fk(q).position, path)
+@given(seed=st.integers(0, 10_000))
+@settings(max_examples=60, deadline=None)
+def test_its_knots_are_joined_by_cubics(seed: int) -> None:
+    _, plan, _ = states(3, seed)
+    q, v, a = plan
+    v_after = v[:-1] + (a[:-1] + a[1:]) * DT / 2
+    q_after = q[:-1] + v[:-1] * DT + (2 * a[:-1] + a[1:]) * DT * DT / 6
+    np.testing.assert_allclose(v[1:], v_after, atol=1e-12)
+    np.testing.assert_allclose(q[1:], q_after, atol=1e-12)
 
 
-@settings(max_examples=50, deadline=None)
-@given(VELOCITIES)
-def test_a_slow_stop_in_the_middle_is_verified_with_its_tool_points(
-    new_rig: Any, velocity: np.ndarray
-) -> None:
-    check = StopCheck(new_rig.robot, new_rig.kinematics, new_rig.limits, DT)
-    q = new_rig.at(new_rig, 0.48, 0.0, 0.3)
-    stop = verified((new_rig, check), q, 0.2 * velocity)
-    assert stop is not None
-    np.testing.assert_allclose(stop.points[-1], new_rig.kinematics.fk(stop.path[-1]).position)
+@given(seed=st.integers(0, 10_000))
+@settings(max_examples=60, deadline=None)
+def test_after_the_ramp_every_joint_only_slows_down(seed: int) -> None:
+    of, plan, _ = states(4, seed)
+    speeds = np.abs(plan.v[of.ramp :])
+    assert (np.diff(speeds, axis=0) <= 1e-12).all()
+    assert (plan.v[of.ramp :] * plan.v[of.ramp] >= -1e-12).all()
 
 
-def test_each_violation_alone_is_refused(parts: tuple[Any, StopCheck]) -> None:
-    rig, check = parts
-    q = rig.at(rig, 0.48, 0.0, 0.3)
-    point = rig.kinematics.fk(q).position
-    rest = np.zeros(7)
-    nudge = np.eye(7)[0]
-    assert check.verified(q, rest, point, q[None]) is not None
-    # Acceleration: 11 rad/s^2 in the first tick, then an allowed stop.
-    fast = q + 0.11 * DT * nudge
-    assert check.verified(q, rest, point, np.stack([fast, fast + 0.03 * DT * nudge])) is None
-    # Not at rest at the end.
-    assert check.verified(q, 0.05 * nudge, point, q[None] + 0.05 * DT * nudge) is None
-    # Velocity: above 0.6 of 2.62 rad/s in a stop that brakes as it must.
-    assert verified(parts, q, 1.50 * nudge) is not None
-    assert verified(parts, q, 1.70 * nudge) is None
-    # Workspace: from 5 mm above the floor, 0.3 rad/s down is too fast, up is not.
-    low = rig.at(rig, 0.48, 0.0, 0.017)
-    down = np.linalg.pinv(rig.kinematics.jacobian(low)) @ [0, 0, -1.0, 0, 0, 0]
-    down = 0.8 * down / np.abs(down).max()
-    assert verified(parts, low, down) is None
-    assert verified(parts, low, -down) is not None
+@pytest.mark.parametrize("ramp", [1, 2, 5])
+def test_it_takes_at_most_a_ramp_and_two_ticks_longer_than_ruckig(ramp: int) -> None:
+    of = stopping(ramp)
+    rng = np.random.default_rng(0)
+    otg = ruckig.Ruckig(3)
+    for _ in range(200):
+        v, a = rng.uniform(-2, 2, 3), rng.uniform(-0.9, 0.9, 3) * MOST
+        problem = ruckig.InputParameter(3)
+        problem.control_interface = ruckig.ControlInterface.Velocity
+        problem.current_position = [0.0] * 3
+        problem.current_velocity, problem.current_acceleration = v.tolist(), a.tolist()
+        problem.target_velocity, problem.target_acceleration = [0.0] * 3, [0.0] * 3
+        problem.max_acceleration, problem.max_jerk = MOST.tolist(), of.jerk.tolist()
+        shortest = ruckig.Trajectory(3)
+        assert otg.calculate(problem, shortest) is not None
+        ticks = len(of.plan(np.zeros(3), v, a).q) - 1
+        assert ticks * DT <= shortest.duration + (max(ramp, 2 * ramp - 1) + 2) * DT
 
 
-def test_a_joint_near_its_limit_must_be_slow(parts: tuple[Any, StopCheck]) -> None:
-    rig, check = parts
-    q = rig.at(rig, 0.48, 0.0, 0.3)
-    q[6] = rig.robot.position_max[6] - 0.05
-    last = np.eye(7)[6]
-    allowed = 0.6 * rig.robot.velocity_bounds(q)[1][6]
-    assert 0.0 < allowed < 1.0
-    assert verified(parts, q, 0.8 * allowed * last) is not None
-    assert verified(parts, q, 1.5 * allowed * last) is None
-    assert verified(parts, q, -1.0 * last) is not None
-    # And a path beyond the limit is refused whatever its speed.
-    out = q.copy()
-    out[6] = rig.robot.position_max[6] + 1e-6
-    assert check.verified(out, np.zeros(7), rig.kinematics.fk(out).position, out[None]) is None
+def test_a_stop_from_the_middle_of_a_stop_goes_on_alike() -> None:
+    of = stopping(2)
+    v = np.array([1.0, -0.4, 1.5])
+    plan = of.plan(np.zeros(3), v, np.zeros(3))
+    middle = len(plan.q) // 2
+    again = of.plan(plan.q[middle], plan.v[middle], plan.a[middle])
+    np.testing.assert_allclose(again.q[-1], plan.q[-1], atol=2e-3)
+    assert len(again.q) - 1 <= len(plan.q) - 1 - middle + of.ramp
 
 
-def test_outside_the_box_a_stop_may_only_come_back(parts: tuple[Any, StopCheck]) -> None:
-    rig, _ = parts
-    q = rig.at(rig, 0.48, 0.40, 0.3)
-    inward = np.linalg.pinv(rig.kinematics.jacobian(q)) @ [0, -1.0, 0, 0, 0, 0]
-    inward = 0.4 * inward / np.abs(inward).max()
-    assert verified(parts, q, inward) is not None
-    assert verified(parts, q, -inward) is None
+def test_what_is_left_of_a_plan() -> None:
+    plan = stopping(1).plan(np.zeros(3), np.ones(3), np.zeros(3))
+    np.testing.assert_array_equal(plan.after().q, plan.q[1:])
+    np.testing.assert_array_equal(plan.after(1000).q, plan.q[-1:])
+    np.testing.assert_array_equal(resting(np.ones(3)).after().q, np.ones((1, 3)))
+
+
+def test_room_keeps_the_next_knot_and_its_stop_within_the_velocities() -> None:
+    of = stopping(3)
+    rng = np.random.default_rng(1)
+    fastest = np.array([1.0, 1.5, 0.8])
+    tried = 0
+    for _ in range(300):
+        v, a = rng.uniform(-1, 1, 3) * fastest, rng.uniform(-1, 1, 3) * MOST
+        lower, upper = of.room(v, a, -fastest, fastest)
+        if not (lower <= upper).all():
+            continue
+        tried += 1
+        for after in (lower, upper):
+            assert of.reaches(a, after)
+            plan = of.plan(np.zeros(3), v + (a + after) * DT / 2, after)
+            grown = plan.v[:-1] + plan.a[:-1] * DT / 4
+            inside = (np.abs(v + (a + after) * DT / 2) <= fastest).all()
+            if inside:
+                assert (np.abs(plan.v) <= fastest * (1 + 1e-9)).all()
+                assert (np.abs(grown) <= fastest * (1 + 1e-9)).all()
+    assert tried > 50
+
+
+def test_reaches_asks_for_jerk_and_acceleration() -> None:
+    of = stopping(2)
+    assert of.reaches(np.zeros(3), MOST)
+    assert not of.reaches(np.zeros(3), MOST * 1.001)
+    assert not of.reaches(-0.5 * MOST, 0.6 * MOST)
+    assert not of.reaches(np.zeros(3), np.full(3, np.nan))

@@ -62,7 +62,8 @@ def test_fingers_grip_and_only_they(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "scene"), [("fr3", "franka_pick"), ("ur5e", "table"), ("go2", "floor")]
+    ("name", "scene"),
+    [("fr3", "franka_pick"), ("panda", "table"), ("ur5e", "table"), ("go2", "floor")],
 )
 def test_no_link_touches_another_at_home(name: str, scene: str) -> None:
     robot = load_robot(name)

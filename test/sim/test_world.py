@@ -58,7 +58,7 @@ def test_trajectory_is_followed_and_its_end_held(world: World) -> None:
     start = world.joint_positions
     middle = start + np.array([0.1, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
     end = middle + np.array([0.0, 0.05, 0.0, 0.0, 0.0, 0.0, 0.1])
-    world.command_trajectory([(0.5, middle), (1.0, end)])
+    world.command_trajectory(np.array([0.5, 1.0]), np.array([middle, end]))
     world.step(SECOND // 4)
     np.testing.assert_allclose(world.commanded_positions, 0.5 * start + 0.5 * middle, atol=1e-12)
     world.step(SECOND // 2)
@@ -69,7 +69,7 @@ def test_trajectory_is_followed_and_its_end_held(world: World) -> None:
 
 
 def test_reset_ends_every_command(world: World) -> None:
-    world.command_trajectory([(3.0, world.joint_positions + 0.3)])
+    world.command_trajectory(np.array([3.0]), world.joint_positions[None] + 0.3)
     world.command_gripper(0.0)
     world.step(SECOND)
     world.reset(5)
@@ -85,6 +85,18 @@ def test_home_does_not_sag(fr3: Robot, world: World) -> None:
     np.testing.assert_allclose(world.joint_positions, fr3.home, atol=0.01)
     assert np.abs(world.joint_velocities).max() < 1e-3
     assert np.abs(world.joint_efforts).max() > 10.0  # the weight is carried, not switched off
+
+
+def test_panda_stands_still_at_home() -> None:
+    world = World(load_robot("panda"), load_scene("table"), seed=4)
+    world.command_positions(world.robot.home)
+    world.step(4 * SECOND)
+    np.testing.assert_allclose(world.joint_positions, world.robot.home, atol=0.01)
+    assert np.abs(world.joint_velocities).max() < 1e-3
+    assert np.abs(world.joint_efforts).max() > 10.0
+    world.command_gripper(0.02)
+    world.step(2 * SECOND)
+    assert world.gripper_width == pytest.approx(0.02, abs=1e-3)
 
 
 def test_ur5e_holds_its_pose() -> None:
@@ -160,7 +172,8 @@ def test_held_cube_stops_the_fingers_and_weighs_on_the_wrench(world: World) -> N
 
 def test_restore_goes_on_to_the_last_bit(world: World) -> None:
     hold_cube(world)
-    world.command_trajectory([(1.0, world.joint_positions + 0.05)])
+    ahead, still = world.joint_positions[None] + 0.05, np.zeros((1, 7))
+    world.command_trajectory(np.array([1.0]), ahead, still, still)
     world.step(50)
     saved = world.save()
     runs = []

@@ -51,11 +51,14 @@ DEFINITIONS = (
     ),
     (
         "Limit violations",
-        "Samples of a joint, or of the tool along an axis, beyond a limit: commanded positions,"
-        " velocities and accelerations, the commanded tool point (with the box's own tolerance)"
-        " and measured positions and velocities. Commands are those on the controllers' topics;"
-        " velocities and accelerations are finite differences at the filter's nominal period. For"
-        " rounding, 1e-8 rad, 1e-8 rad/s, 1e-6 rad/s² and 1e-8 m are allowed.",
+        "A joint, or the tool along an axis, beyond a limit: commanded positions, velocities,"
+        " accelerations and jerks, the commanded tool point (with the box's own tolerance) and"
+        " measured positions and velocities. Commands are those on the controllers' topics;"
+        " between the points of trajectories, which lie one filter period apart, the controller's"
+        " own interpolation is sampled, and of each period the worst sample counts. A seam is a"
+        " leap of the position where one trajectory took over from another, by more than the jerk"
+        " limit allows a controller of 1 kHz. For rounding,"
+        " 1e-8 rad, 1e-8 rad/s, 1e-6 rad/s², 1e-4 rad/s³ and 1e-8 m are allowed.",
     ),
     (
         "Rest after",

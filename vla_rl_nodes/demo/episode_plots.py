@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vla_rl_nodes.contract.spec import Axis
 from vla_rl_nodes.demo import figure as style
@@ -73,12 +74,12 @@ def _unit(axis: Axis) -> tuple[float, str]:
 @drawn
 def limit_use(measure: EpisodeMeasure) -> Figure:
     """Share of the limits that the joints use over time: each joint, and the greatest of all."""
-    figure, panels = subplots(4.1, 3, sharex=True)
+    figure, panels = subplots(5.2, 4, sharex=True)
     times, safety = measure.limits.commanded.times_s, measure.safety
     for ax, (quantity, scale) in zip(
         panels,
         (("position", None), ("velocity", safety.velocity_scale),
-         ("acceleration", safety.acceleration_scale)),
+         ("acceleration", safety.acceleration_scale), ("jerk", safety.jerk_scale)),
         strict=True,
     ):  # fmt: skip
         use = 100.0 * measure.limits.use[quantity]
@@ -108,7 +109,8 @@ def limit_use(measure: EpisodeMeasure) -> Figure:
 def tool_path(measure: EpisodeMeasure, others: Sequence[EpisodeMeasure]) -> Figure:
     """The commanded tool point from above and from the side, in the workspace box."""
     box = measure.safety.workspace
-    size = box.upper - box.lower
+    lower, upper = _frame(measure) if box is None else (box.lower, box.upper)
+    size = upper - lower
     widths = (float(size[0]), float(size[0]))
     height = 0.5 * style.WIDTH * float(max(size[1:]) / size[0]) + 0.2
     figure, panels = subplots(min(height, 4.4), 1, 2, width_ratios=widths)
@@ -118,10 +120,11 @@ def tool_path(measure: EpisodeMeasure, others: Sequence[EpisodeMeasure]) -> Figu
             points = points[:: max(1, len(points) // _PATH_POINTS)]
             ax.plot(points[:, 0], points[:, j], color=style.PALE, linewidth=0.8)
         _one_path(ax, measure, j)
-        x, y = (box.lower[0], box.upper[0]), (box.lower[j], box.upper[j])
-        ax.plot([x[0], x[1], x[1], x[0], x[0]], [y[0], y[0], y[1], y[1], y[0]],
-                color=style.VERMILION, linewidth=1.2, linestyle=(0, (5, 2)),
-                label="workspace box")  # fmt: skip
+        if box is not None:
+            x, y = (lower[0], upper[0]), (lower[j], upper[j])
+            ax.plot([x[0], x[1], x[1], x[0], x[0]], [y[0], y[0], y[1], y[1], y[0]],
+                    color=style.VERMILION, linewidth=1.2, linestyle=(0, (5, 2)),
+                    label="workspace box")  # fmt: skip
         ax.set_aspect("equal")
         ax.set_xlabel(f"x [m], {name}")
         ax.set_ylabel(f"{'xyz'[j]} [m]")
@@ -130,6 +133,13 @@ def tool_path(measure: EpisodeMeasure, others: Sequence[EpisodeMeasure]) -> Figu
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=3)
     return figure
+
+
+def _frame(measure: EpisodeMeasure) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Corners [3] around the commanded tool points, for a robot that is held to no box."""
+    tool = measure.limits.commanded.tool
+    margin = 0.05  # m
+    return tool.min(axis=0) - margin, tool.max(axis=0) + margin
 
 
 def _one_path(ax: Axes, measure: EpisodeMeasure, j: int) -> None:

@@ -23,6 +23,10 @@ Array = NDArray[np.float64]
 POSITION_TOLERANCE = 1e-8  # rad
 VELOCITY_TOLERANCE = 1e-8  # rad/s
 ACCELERATION_TOLERANCE = 1e-6  # rad/s^2
+JERK_TOLERANCE = 1e-4  # rad/s^3; rounded positions, by the cube of the period
+# A leap within one cycle of the arm's own controller is a jerk of up to three times itself by the
+# cube of the cycle, as the arm sees it.
+CYCLE_S = 1e-3
 TOOL_TOLERANCE = 1e-8  # m, on top of the workspace's own tolerance
 AT_REST = 0.02  # rad/s
 
@@ -31,8 +35,10 @@ class Violation(NamedTuple):
     """One sample of one joint, or of the tool along one axis, beyond its limit.
 
     ``source`` is ``commanded`` or ``measured``; ``quantity`` is ``position``, ``velocity``,
-    ``acceleration``, ``workspace`` or ``message`` (a command that is not usable at all: then
-    there is no value and no limit). ``time_s`` counts from the start of the episode.
+    ``acceleration``, ``jerk``, ``workspace``, ``seam`` (where one message took over from another,
+    a leap that to the arm's controller is more than the jerk limit) or ``message`` (a command
+    that is not usable at all: then there is no value and no limit). ``time_s`` counts from the
+    start of the episode.
     """
 
     source: str
@@ -51,9 +57,10 @@ class LimitMeasure:
     ``use`` is, by quantity, the share of each joint's limit that was commanded [m, n] (position:
     of the way from the middle of the range to its end); 1 is the limit. ``missing`` counts
     commands that the filter says it made and the bag does not hold: no speed or acceleration is
-    computed across one of them. ``rest_s`` is the
-    time from the episode's end until every joint's measured speed stays below 0.02 rad/s; None
-    when that did not come within the bag, or no speeds were measured.
+    computed across one of them. ``late`` counts messages that came when their first period was
+    over, as on a machine that stalls, and ``leap`` is the greatest leap that followed, rad.
+    ``rest_s`` is the time from the episode's end until every joint's measured speed stays below
+    0.02 rad/s; None when that did not come within the bag, or no speeds were measured.
     """
 
     commanded: Motion
@@ -61,6 +68,8 @@ class LimitMeasure:
     violations: tuple[Violation, ...]
     use: dict[str, Array]
     missing: int
+    late: int
+    leap: float
     rest_s: float | None
 
     def peak_use(self, quantity: str) -> Array:
@@ -86,8 +95,9 @@ def check_limits(
     """Holds every command and joint state, from the episode's ready to the bag's end, to the
     limits.
 
-    Commanded positions, velocities and accelerations are held to the robot's own limits, not to
-    the filter's tighter ones; velocity limits depend on the position where a tick ends. The tool
+    Commanded positions, velocities, accelerations and jerks are held to the robot's own limits,
+    not to the filter's tighter ones, at the commanded knots and at samples between them; of each
+    step the worst sample of each joint counts. Velocity limits depend on the position. The tool
     point may leave the workspace box by the box's tolerance. Measured positions and velocities
     are held to the same limits.
 
@@ -109,9 +119,10 @@ def check_limits(
         Violation("commanded", "message", topic, time_s, None, None, "")
         for time_s, topic in commanded.unusable
     ]
-    found += _joints("commanded", robot, commanded.motion)
-    found += _acceleration(robot, commanded.motion)
-    found += _workspace(limits, commanded.motion)
+    found += _joints("commanded", robot, commanded.inside)
+    found += _derivatives(robot, commanded.inside)
+    found += _workspace(limits, commanded.inside)
+    found += _seams(robot, commanded.leaps)
     found += _joints("measured", robot, measured[1])
     return LimitMeasure(
         commanded=commanded.motion,
@@ -119,6 +130,8 @@ def check_limits(
         violations=tuple(sorted(found, key=lambda v: v.time_s)),
         use=_use(robot, commanded.motion),
         missing=commanded.missing,
+        late=commanded.late,
+        leap=max((float(np.abs(leap).max()) for _, leap in commanded.leaps), default=0.0),
         rest_s=_rest_s(measured[1], (window.end_ns - window.start_ns) / 1e9),
     )
 
@@ -134,6 +147,7 @@ def _use(robot: Robot, motion: Motion) -> dict[str, Array]:
         "position": np.abs(motion.positions - middle) / half,
         "velocity": speed,
         "acceleration": np.abs(motion.accelerations) / robot.acceleration_max,
+        "jerk": np.abs(motion.jerks) / robot.jerk_max,
     }
 
 
@@ -147,20 +161,35 @@ def _joints(source: str, robot: Robot, motion: Motion) -> list[Violation]:
     )
 
 
-def _acceleration(robot: Robot, motion: Motion) -> list[Violation]:
-    bounds = -robot.acceleration_max, robot.acceleration_max
-    return _beyond(
-        "commanded", "acceleration", robot.joints, motion.times_s, motion.accelerations, bounds,
-        ACCELERATION_TOLERANCE, "rad/s^2",
-    )  # fmt: skip
+def _derivatives(robot: Robot, motion: Motion) -> list[Violation]:
+    found = []
+    for quantity, values, most, tolerance, unit in (
+        ("acceleration", motion.accelerations, robot.acceleration_max, ACCELERATION_TOLERANCE,
+         "rad/s^2"),
+        ("jerk", motion.jerks, robot.jerk_max, JERK_TOLERANCE, "rad/s^3"),
+    ):  # fmt: skip
+        found += _beyond("commanded", quantity, robot.joints, motion.times_s, values,
+                         (-most, most), tolerance, unit)  # fmt: skip
+    return found
 
 
 def _workspace(limits: SafetyLimits, motion: Motion) -> list[Violation]:
     box, margin = limits.workspace, limits.workspace_tolerance
+    if box is None:
+        return []
     return _beyond(
         "commanded", "workspace", ("tool x", "tool y", "tool z"), motion.times_s, motion.tool,
         (box.lower - margin, box.upper + margin), TOOL_TOLERANCE, "m",
     )  # fmt: skip
+
+
+def _seams(robot: Robot, leaps: Sequence[tuple[float, Array]]) -> list[Violation]:
+    if not leaps:
+        return []
+    times = np.array([time_s for time_s, _ in leaps])
+    most = robot.jerk_max * CYCLE_S**3 / 3.0
+    return _beyond("commanded", "seam", robot.joints, times, np.array([leap for _, leap in leaps]),
+                   (-most, most), 0.0, "rad")  # fmt: skip
 
 
 def _beyond(
@@ -173,15 +202,26 @@ def _beyond(
     tolerance: float,
     unit: str,
 ) -> list[Violation]:
-    """One entry for every value [m, k] outside its bounds [k] or [m, k]; NaN is no value."""
+    """One entry for every value [m, k] outside its bounds; NaN is no value.
+
+    Of samples [m, s, k] of a step the one that is furthest outside counts. Bounds are [k] or of
+    the values' shape.
+    """
     lower, upper = (np.broadcast_to(bound, values.shape) for bound in bounds)
-    over = values > upper + tolerance
+    beyond = np.nan_to_num(np.maximum(values - upper, lower - values), nan=-np.inf)
+    if values.ndim == 3:
+        worst = beyond.argmax(axis=1)[:, None]
+        values, lower, upper, beyond = (
+            np.take_along_axis(column, worst, axis=1)[:, 0]
+            for column in (values, lower, upper, beyond)
+        )
+        times_s = times_s[:, -1]
     return [
         Violation(
             source, quantity, names[j], float(times_s[i]), float(values[i, j]),
-            float(upper[i, j] if over[i, j] else lower[i, j]), unit,
+            float(upper[i, j] if values[i, j] > upper[i, j] else lower[i, j]), unit,
         )
-        for i, j in np.argwhere(over | (values < lower - tolerance))
+        for i, j in np.argwhere(beyond > tolerance)
     ]  # fmt: skip
 
 

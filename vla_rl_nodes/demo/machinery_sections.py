@@ -111,6 +111,11 @@ def safety(summary: dict[str, Any], every: Sequence[EpisodeMeasure]) -> Html:
             f" {plural(s['commands_missing'], 'command')} did not reach the bags: no speed is"
             " computed across them."
         )
+    if s["commands_late"]:
+        note += (
+            f" {plural(s['commands_late'], 'command')} came more than a filter period late, so the"
+            " controller had left the way that they go on from."
+        )
     cards = [card(finding, drawing(plots.peak_use(every), "Greatest use of limits"), note=note)]
     if s["limit_violations"]:
         cards.append(_violations(every))

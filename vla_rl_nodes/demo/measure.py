@@ -136,6 +136,7 @@ class EpisodeMeasure:
             "violations": limits.counts,
             "first_violations": [v._asdict() for v in limits.violations[:_LISTED_VIOLATIONS]],
             "commands_missing": limits.missing,
+            "commands_late": limits.late,
             "rest_s": limits.rest_s,
             "parity_matched": self.parity.matched,
             "parity_ticks": self.observed,

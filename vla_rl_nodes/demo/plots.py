@@ -159,7 +159,7 @@ def peak_use(measures: Sequence[EpisodeMeasure]) -> Figure:
     rows = np.arange(len(robot.joints))
     for quantity, colour, marker in (
         ("position", style.BLUE, "o"), ("velocity", style.GREEN, "D"),
-        ("acceleration", style.AMBER, "s"),
+        ("acceleration", style.AMBER, "s"), ("jerk", style.GREY, "^"),
     ):  # fmt: skip
         peak = np.max([m.limits.peak_use(quantity) for m in measures], axis=0)
         ax.plot(100 * peak, rows, marker, color=colour, label=quantity, markersize=5.5,

@@ -202,8 +202,9 @@ def one_episode(shown: EpisodeMeasure, others: Sequence[EpisodeMeasure]) -> Html
                 _use_finding(shown),
                 drawing(episode_plots.limit_use(shown), "Use of the joint limits over time"),
                 note="Share of each joint's own limit, the velocity's where each tick ends. The"
-                f" filter lets itself use {percent(shown.safety.velocity_scale)} of the velocity"
-                f" and {percent(shown.safety.acceleration_scale)} of the acceleration limits.",
+                f" filter lets itself use {percent(shown.safety.velocity_scale)} of the velocity,"
+                f" {percent(shown.safety.acceleration_scale)} of the acceleration and"
+                f" {percent(shown.safety.jerk_scale)} of the jerk limits.",
             ),
         ]  # fmt: skip
     return tag(
@@ -215,7 +216,7 @@ def one_episode(shown: EpisodeMeasure, others: Sequence[EpisodeMeasure]) -> Html
 def _use_finding(shown: EpisodeMeasure) -> str:
     parts = [
         f"{quantity} {100 * shown.limits.peak_use(quantity).max(initial=0.0):.0f}\u00a0%"
-        for quantity in ("position", "velocity", "acceleration")
+        for quantity in ("position", "velocity", "acceleration", "jerk")
     ]
     return f"Greatest use of any joint's limit: {', '.join(parts)}"
 

@@ -115,6 +115,7 @@ def summarise(
         "limit_violations": violations.total(),
         "violations": dict(sorted(violations.items())),
         "commands_missing": sum(m.limits.missing for m in every),
+        "commands_late": sum(m.limits.late for m in every),
         "rest_max_s": max(rest, default=None),
         "not_at_rest": len(every) - len(rest),
         "parity_matched": sum(m.parity.matched for m in every),

@@ -132,8 +132,8 @@ class Episode(Node):
         state = event.message
         self._machine.heard("safety filter", self._now())
         self._filter_armed = state in ("armed", "holding") and event.stamp_ns > self._ready_ns
-        if self._machine.state is State.RUNNING and state in ("faulted", "stopped"):
-            reason = event.values.get("reasons", "")
+        if self._machine.state is State.RUNNING and state in ("faulted", "stopped", "disarmed"):
+            reason = event.values.get("reasons", "") or "told to"
             if self._machine.end(State.ABORTED, self._now(), f"safety filter {state}: {reason}"):
                 self._publish()
 

@@ -34,11 +34,12 @@ def integer(
 
 
 def number(
-    node: Node, name: str, default: float, low: float, high: float, description: str
-) -> float:
-    """A read-only floating-point parameter in [low, high]."""
+    node: Node, name: str, default: float, low: float, high: float, description: str,
+    read_only: bool = True,
+) -> float:  # fmt: skip
+    """A floating-point parameter in [low, high]."""
     return float(_declare(node, name, default, ParameterDescriptor(
-        description=description, read_only=True,
+        description=description, read_only=read_only,
         floating_point_range=[FloatingPointRange(from_value=low, to_value=high, step=0.0)],
     )))  # fmt: skip
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import Vector3, Wrench, WrenchStamped
+from numpy.typing import NDArray
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
@@ -206,21 +207,39 @@ class SimRobot(Node):
         def command() -> None:
             if sorted(message.joint_names) != sorted(self._robot.joints):
                 raise InputError(topic, "names other joints", "name each of the arm's joints once")
-            order = [message.joint_names.index(name) for name in self._robot.joints]
-            points = []
-            for point in message.points:
-                at = point.time_from_start
-                if len(point.positions) != len(order):
-                    raise InputError(topic, "a point has another length", "send one per joint")
-                points.append((at.sec + at.nanosec * 1e-9, np.array(point.positions)[order]))
+            if not message.points:
+                raise InputError(topic, "holds no point", "send at least one")
+            times = [p.time_from_start.sec + p.time_from_start.nanosec * 1e-9
+                     for p in message.points]  # fmt: skip
+            positions = self._rows(message, "positions")
+            if positions is None:
+                raise InputError(topic, "a point has no positions", "send one per joint")
             stamp = message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
             # A zero stamp means "from now", as for the real controller.
             ago = (self.get_clock().now().nanoseconds - stamp) / 1e9 if stamp else 0.0
             if abs(ago) > 1.0:
                 raise InputError(topic, f"is stamped {ago:.3f} s ago", "check stamps and clocks")
-            self._world.command_trajectory(points, self._world.time_s - ago)
+            self._world.command_trajectory(
+                np.array(times), positions, self._rows(message, "velocities"),
+                self._rows(message, "accelerations"), self._world.time_s - ago,
+            )  # fmt: skip
 
         self._command(topic, command)
+
+    def _rows(self, message: JointTrajectory, field: str) -> NDArray[np.float64] | None:
+        """One field of every point [m, n] in the robot's order; None where no point has it.
+
+        Raises:
+            InputError: a point has another length.
+        """
+        order = [message.joint_names.index(name) for name in self._robot.joints]
+        rows = [getattr(point, field) for point in message.points]
+        if not any(len(row) for row in rows):
+            return None
+        if any(len(row) != len(order) for row in rows):
+            topic = self._robot.topics.trajectory_command or ""
+            raise InputError(topic, f"a point has {field} of another length", "send one per joint")
+        return np.array(rows, dtype=np.float64)[:, order]
 
     def _command(self, topic: str, command: Any) -> None:
         try:

@@ -25,12 +25,15 @@ class TickThread:
     """Calls ``tick(lateness_ns)`` every period from its own thread.
 
     Deadlines are multiples of the period from the start, on the monotonic clock, so that errors
-    do not add up. When a tick overruns, the deadlines that have passed are counted as skipped: a
-    burst of make-up ticks would move a robot faster than it was told to move.
+    do not add up. Those that have passed by when a tick begins, but for the last one, are skipped
+    and counted: a burst of make-up ticks would move a robot faster than it was told to move.
+
+    While ``tick`` runs, ``planned_ns`` is the deadline that it stands for, less than a period
+    ago on the monotonic clock, and ``missed`` how many were skipped just before it.
 
     Args:
         period_ns: time between ticks, nanoseconds.
-        tick: called with how late it starts, nanoseconds.
+        tick: called with the time since the first deadline after the last tick, nanoseconds.
         failed: called once with one line when ``tick`` raises; the thread then ends.
         name: the thread's name.
     """
@@ -45,6 +48,8 @@ class TickThread:
         self.period_ns = period_ns
         self.ticks = 0
         self.skipped = 0
+        self.planned_ns = 0
+        self.missed = 0
         self._tick = tick
         self._failed = failed
         self._stop = threading.Event()
@@ -69,6 +74,9 @@ class TickThread:
             late = time.monotonic_ns() - deadline
             if late < 0:
                 continue
+            self.missed = late // self.period_ns
+            self.skipped += self.missed
+            self.planned_ns = deadline + self.missed * self.period_ns
             try:
                 self._tick(late)
             except Exception as error:  # the last stand: say it and let the node stop
@@ -76,9 +84,4 @@ class TickThread:
                 self._failed(f"{type(error).__name__}: {error} ({where.name}:{where.lineno})")
                 return
             self.ticks += 1
-            deadline += self.period_ns
-            behind = time.monotonic_ns() - deadline
-            if behind > 0:
-                missed = behind // self.period_ns
-                self.skipped += missed
-                deadline += missed * self.period_ns
+            deadline = self.planned_ns + self.period_ns

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from diagnostic_msgs.msg import DiagnosticArray
-from geometry_msgs.msg import WrenchStamped
+from geometry_msgs.msg import TwistStamped, WrenchStamped
 from sensor_msgs.msg import Image, Imu, JointState
-from std_msgs.msg import Float64MultiArray
+from std_msgs.msg import Bool, Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory
 
 from vla_rl_nodes.contract.spec import Contract
@@ -47,11 +47,16 @@ def recorded_topics(contract: Contract, robot: Robot) -> list[Recorded]:
         (topics.gripper_joint_states, JointState),
         (topics.wrench, WrenchStamped),
         (topics.imu, Imu),
+        # Heartbeats; whoever sends them may offer them best effort.
+        ("safety/e_stop", Bool),
+        ("safety/deadman", Bool),
     ):
         if topic is not None:
             found.append(Recorded(topic, message, "sensor"))
     for topic, message in (
         (topics.position_command, Float64MultiArray),
+        (topics.velocity_command, Float64MultiArray),
+        (topics.twist_command, TwistStamped),
         (topics.trajectory_command, JointTrajectory),
         (topics.gripper_command, Float64MultiArray),
         ("policy/chunk", JointTrajectory),
@@ -59,6 +64,9 @@ def recorded_topics(contract: Contract, robot: Robot) -> list[Recorded]:
         ("policy/residual", JointState),
         ("policy/status", DiagnosticArray),
         ("intervention/command", JointState),
+        ("intervention/active", Bool),
+        ("reset/command", JointState),
+        ("reset/active", Bool),
         ("safety/executed", JointState),
         ("safety/reference", JointState),
         ("safety/status", DiagnosticArray),

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,71 +12,33 @@ from vla_rl_nodes.contract.spec import Contract
 from vla_rl_nodes.errors import InputError
 from vla_rl_nodes.robots.kinematics import Kinematics
 from vla_rl_nodes.robots.model import Robot
-from vla_rl_nodes.robots.tool_frame import tilt_from_rotation
+from vla_rl_nodes.safety.arbitration import Arbiter
+from vla_rl_nodes.safety.arming import starting_position
 from vla_rl_nodes.safety.check import check_settings
-from vla_rl_nodes.safety.commands import Commands
-from vla_rl_nodes.safety.inputs import Inbox, Refusal
-from vla_rl_nodes.safety.limits import SafetyLimits, nanoseconds
-from vla_rl_nodes.safety.motion import Motion
+from vla_rl_nodes.safety.clearance import Clearance
+from vla_rl_nodes.safety.course import Course
+from vla_rl_nodes.safety.drive import Drive
+from vla_rl_nodes.safety.guards import Guards
+from vla_rl_nodes.safety.inputs import Refusal, Vector
+from vla_rl_nodes.safety.limits import SafetyLimits
+from vla_rl_nodes.safety.output import Executed, FilterOutput
 from vla_rl_nodes.safety.reasons import NONE, Reason
-from vla_rl_nodes.safety.reference import Reference
+from vla_rl_nodes.safety.residuals import ActionBounds
+from vla_rl_nodes.safety.state import Instant, Problem, Source, State
+from vla_rl_nodes.safety.status import status_of, without_motion
+from vla_rl_nodes.safety.tightening import check_tightening
+
+__all__ = ["Executed", "FilterOutput", "Instant", "SafetyFilter", "Source", "State"]
 
 Array = NDArray[np.float64]
 
 
-class State(StrEnum):
-    """What the filter is doing."""
-
-    DISARMED = "disarmed"  # commands nothing
-    ARMED = "armed"  # follows commands
-    HOLDING = "holding"  # no recent command: at rest at the last reference, or on the way there
-    STOPPING = "stopping"  # follows the verified stop
-    STOPPED = "stopped"  # at rest until armed again
-    FAULTED = "faulted"  # at rest after a fault, until armed again
-
-
-class Executed(NamedTuple):
-    """The action accepted for one control tick: its stamp, values [axes], why they differ."""
-
-    stamp_ns: int
-    values: Array
-    reasons: Reason
-
-
-@dataclass(frozen=True, eq=False)
-class FilterOutput:
-    """One tick's result.
-
-    Attributes:
-        q_command: joint positions to command now [n], rad; None when disarmed, stopped or
-            faulted: the controller keeps the last one.
-        gripper_width: opening to command now, m; None with ``q_command`` and without a gripper.
-        state: the state after this tick.
-        reasons: what happened in this tick.
-        cause: why the filter is stopping, stopped or faulted; empty otherwise.
-        messages: one line for each thing that began in this tick.
-        stop_tail: the verified stop that follows ``q_command`` [m, n], at the filter's period.
-        executed: the action accepted in this tick, if any.
-        reference: tool_x, tool_y, tool_z, tool_yaw, gripper_width [5]; None when disarmed.
-    """
-
-    q_command: Array | None
-    gripper_width: float | None
-    state: State
-    reasons: Reason
-    cause: Reason
-    messages: tuple[str, ...]
-    stop_tail: Array
-    executed: Executed | None
-    reference: Array | None
-
-
 class SafetyFilter:
-    """Everything that moves the arm passes through here, at the filter's rate.
+    """Everything that moves the robot passes through here, at the filter's rate.
 
-    Holds one invariant: after every tick there is a stored stop, from the position and velocity
-    just commanded to rest, that was verified against every limit. A tick either commands a new
-    step whose own stop is verified, or the next step of the stored one.
+    Holds one invariant: after every tick there is a stored stop, from the motion just commanded
+    to rest, that was verified against every limit. A tick either commands a new step whose own
+    stop is verified, or the next step of the stored one; whatever fails, it is the latter.
 
     Pure and deterministic: times are passed in, nothing is logged, the same calls give the same
     bytes. Disarmed to begin with. Not thread-safe: call it from one thread or under a lock.
@@ -97,213 +57,340 @@ class SafetyFilter:
         self, robot: Robot, kinematics: Kinematics, contract: Contract, limits: SafetyLimits
     ) -> None:
         check_settings(robot, contract, limits)
-        self._robot, self._kinematics = robot, kinematics
-        self._action, self._limits = contract.action, limits
-        self._dt = 1.0 / contract.rates.filter_hz
-        self._ticks = contract.rates.filter_hz // contract.rates.policy_hz
-        self._hold_ns = nanoseconds(limits.command_timeout_s)
-        self._stop_ns = nanoseconds(limits.stop_after_s)
-        self._first_ns = nanoseconds(limits.first_command_timeout_s)
-        self._state_ns = nanoseconds(limits.joint_state_timeout_s)
-        self._future_ns = nanoseconds(limits.future_tolerance_s)
-        self._measured = Inbox(
-            "joint state", robot.joints, self._state_ns, self._future_ns, Reason.STALE_STATE
-        )
-        self._commands = Commands(contract, limits)
-        self._state, self._cause, self._after_stop = State.DISARMED, NONE, State.DISARMED
-        self._motion: Motion | None = None
-        self._armed_ns = self._now_ns = 0
+        self._robot, self._kinematics, self._contract = robot, kinematics, contract
+        self._limits = limits
+        self._clearance = Clearance(robot, limits)
+        self._base = contract.action.kind == "base_velocity"
+        self._guards = Guards(robot, limits, tracking=not self._base)
+        self._arbiter = Arbiter(contract, limits)
+        self._bounds = ActionBounds(robot, contract.action, limits)
+        self._course = Course()
+        self._drive: Drive | None = None
+        self._pose: Array | None = None
+        self._now = Instant(0, 0)
+        self._paused = self._yielding = False
 
     @property
     def state(self) -> State:
         """The present state."""
-        return self._state
+        return self._course.state
 
-    def arm(self, now_ns: int, q_measured: Array, gripper_width: float) -> None:
-        """Takes over an arm that is at rest at ``q_measured`` [n]; nothing moves by itself.
+    @property
+    def limits(self) -> SafetyLimits:
+        """The limits that hold now."""
+        return self._limits
 
-        Commands that came before are forgotten. After a stop the arm goes on from where it was
+    @property
+    def reference_names(self) -> tuple[str, ...]:
+        """Names of the components of an output's ``reference``; empty when disarmed."""
+        return () if self._drive is None else self._drive.pose_names
+
+    # --- orders
+
+    def arm(self, now: Instant, q_measured: Array, gripper_width: float) -> None:
+        """Takes over a robot that is at rest at ``q_measured`` [n] (rad); nothing moves by itself.
+
+        Commands that came before are forgotten. After a stop it goes on from where it was
         commanded to be, unless it has been moved away from there meanwhile. The tool may be
         outside the workspace: motion is then allowed only where it does not go further out.
 
         Raises:
-            InputError: already armed, no fresh joint state, a position that is not finite or
-                outside its range, or a tool that does not point down.
+            InputError: already armed; the emergency stop is latched or unheard; no fresh joint
+                state, wrench or orientation; a force or a tilt that is too great; a position
+                that is not finite or outside its range, or a tool that does not point down.
         """
-        if self._state not in (State.DISARMED, State.STOPPED, State.FAULTED):
-            raise InputError("arm", f"the filter is {self._state}", "disarm it first")
-        sample = self._measured.latest
-        if sample is None or not -self._future_ns <= now_ns - sample.stamp_ns <= self._state_ns:
-            raise InputError("arm", "there is no fresh joint state", "check the robot's driver")
-        q = np.array(q_measured, dtype=np.float64)
-        robot = self._robot
-        if q.shape != (len(robot.joints),) or not (np.isfinite(q).all() and gripper_width >= 0):
-            raise InputError("arm", "the measured position is not usable", "check the driver")
-        if not self._near(q, sample.values):
-            raise InputError("arm", "the arm is not at the given position", "give a fresh one")
-        if self._motion is not None and self._near(q, self._motion.q):
-            q = self._motion.q
-        for i, name in enumerate(robot.joints):
-            low, high = robot.position_min[i], robot.position_max[i]
-            if not low <= q[i] <= high:
-                raise InputError(
-                    "arm",
-                    f"{name} is at {q[i]:.4f} rad, outside {low:.4f}..{high:.4f}",
-                    "move the arm by hand",
-                )
-        pose = self._kinematics.fk(q)
-        tilt = tilt_from_rotation(pose.rotation)
-        if tilt > self._limits.arming_tilt_max:
-            raise InputError("arm", f"the tool is tilted by {tilt:.2f} rad", "point it down")
-        reference = Reference(
-            robot, self._kinematics, self._action, self._limits, self._ticks, self._dt, q,
+        if self._course.moving:
+            raise InputError("arm", f"the filter is {self._course.state}", "disarm it first")
+        self._guards.refuse_arming(now)
+        if not 0.0 <= gripper_width < np.inf:
+            raise InputError("arm", "the measured position is not usable", "check the gripper")
+        commanded = None if self._drive is None or self._base else self._drive.q
+        sample = self._guards.joints.sample(now)
+        q = starting_position(
+            self._robot, self._kinematics, self._limits, sample, q_measured, commanded
+        )
+        self._drive = Drive(
+            self._robot, self._kinematics, self._clearance, self._contract, self._limits, q,
             gripper_width,
         )  # fmt: skip
-        self._motion = Motion(
-            robot, self._kinematics, self._limits, self._dt, reference, q, pose.position
-        )
-        self._commands.reset(now_ns)
-        self._state, self._cause = State.ARMED, NONE
-        self._armed_ns = self._now_ns = now_ns
+        self._guards.joints.follow_clocks(now)
+        self._arbiter.begin(now)
+        self._course.begin()
+        self._pose, self._now = self._drive.pose, now
+        self._paused = self._yielding = False
 
     def disarm(self) -> None:
-        """Commands nothing more; an arm that moves follows its verified stop first."""
-        if self._motion is None or self._motion.at_rest:
-            self._state, self._cause, self._motion = State.DISARMED, NONE, None
+        """Commands nothing more; a robot that moves follows its verified stop first."""
+        drive = self._drive
+        if drive is None or drive.at_rest or not self._course.moving:
+            self._course.end()
+            self._drive = self._pose = None
         else:
-            self._state, self._after_stop = State.STOPPING, State.DISARMED
+            self._course.stop(Problem(Reason.DISARMED, "an order to disarm"), State.DISARMED)
+            drive.cancel_retreat()
+
+    def engage(self, source: Source, engaged: bool, now: Instant) -> None:
+        """Intervention or reset take command, or give it back; the higher one has it.
+
+        The motion goes on from the target that there is. Commands stamped before are refused.
+
+        Raises:
+            InputError: the policy, which is in command when no other source is.
+        """
+        before = self._arbiter.engage(source, engaged, now)
+        if before is not None:
+            self._course.messages.append(f"{self._arbiter.in_command} takes over from {before}")
+
+    def e_stop(self, pressed: bool, now: Instant) -> None:
+        """Takes the emergency stop's input, which is its heartbeat too; pressed, it latches."""
+        problem = self._guards.e_stop.hear(pressed, now)
+        if problem is not None:
+            self._fault(problem)
+
+    def reset_e_stop(self, now: Instant) -> None:
+        """Unlatches the emergency stop; the filter still has to be armed.
+
+        Raises:
+            InputError: it is still pressed, its heartbeat is missing, or the robot moves.
+        """
+        self._guards.e_stop.reset(now, moving=self._course.moving)
+
+    def deadman(self, held: bool, now: Instant) -> None:
+        """Takes the enabling switch's state."""
+        self._guards.deadman.hear(held, now)
+
+    def tighten(self, limits: SafetyLimits) -> None:
+        """Takes new limits: any while disarmed, otherwise only stricter ones.
+
+        Raises:
+            InputError: they do not fit, or a change that an armed filter does not take; then
+                nothing has changed.
+        """
+        check_settings(self._robot, self._contract, limits)
+        if self._drive is None:
+            self._clearance = Clearance(self._robot, limits)
+        else:
+            check_tightening(self._limits, limits)
+            self._drive.tighten(limits)
+        self._limits = limits
+        self._guards.set_limits(limits, self._now)
+        self._arbiter.set_limits(limits)
+        self._bounds.set_limits(limits)
+
+    # --- inputs
 
     def measured(
-        self, stamp_ns: int, arrival_ns: int, names: Sequence[str], positions: Sequence[float]
+        self, stamp_ns: int, arrival: Instant, names: Sequence[str], positions: Sequence[float]
     ) -> Refusal | None:
-        """Takes the arm's measured joint positions (rad), names in any order."""
-        return self._measured.offer(stamp_ns, arrival_ns, names, positions)
+        """Takes the measured joint positions (rad), names in any order."""
+        return self._course.noted(
+            self._guards.joints.measured(stamp_ns, arrival, names, positions)
+        )
 
     def command(
-        self, stamp_ns: int, arrival_ns: int, names: Sequence[str], values: Sequence[float]
+        self,
+        source: Source,
+        stamp_ns: int,
+        arrival: Instant,
+        names: Sequence[str],
+        values: Sequence[float],
     ) -> Refusal | None:
-        """Takes the base action of the control tick ``stamp_ns``, in the contract's units."""
-        return self._unarmed() or self._commands.base(stamp_ns, arrival_ns, names, values)
+        """Takes a source's action of the control tick ``stamp_ns``, in the contract's units."""
+        return self._course.noted(
+            self._unwilling(arrival)
+            or self._arbiter.command(source, stamp_ns, arrival, names, values)
+        )
 
     def residual(
-        self, stamp_ns: int, arrival_ns: int, names: Sequence[str], values: Sequence[float]
+        self, stamp_ns: int, arrival: Instant, names: Sequence[str], values: Sequence[float]
     ) -> Refusal | None:
-        """Takes the residual of the control tick ``stamp_ns``; alone it does nothing."""
-        return self._unarmed() or self._commands.residual(stamp_ns, arrival_ns, names, values)
-
-    def tick(self, now_ns: int) -> FilterOutput:
-        """Advances by one filter period and says what to command now.
-
-        The motion advances by one period however late the call is: a late tick slows the arm
-        and never makes it leap.
-        """
-        motion = self._motion
-        if motion is None:
-            return FilterOutput(
-                None, None, self._state, NONE, self._cause, (), self._nothing(), None, None
-            )
-        messages: list[str] = []
-        reasons = NONE
-        executed: Executed | None = None
-        if self._state in (State.ARMED, State.HOLDING, State.STOPPING):
-            reasons |= self._watch_state(now_ns, motion, messages)
-        self._now_ns = max(now_ns, self._now_ns)
-        commanding = self._state not in (State.STOPPED, State.FAULTED)
-        if self._state in (State.ARMED, State.HOLDING):
-            executed, why = self._execute(now_ns, motion, messages)
-            reasons |= why | self._watch_commands(now_ns, messages)
-        if self._state in (State.ARMED, State.HOLDING):
-            if not motion.follow():
-                reasons |= Reason.UNVERIFIED_STOP
-            if motion.newly_unverified:
-                messages.append("a step without a verified stop was replaced by the stored stop")
-        elif commanding:
-            motion.stop()
-        if self._state is State.STOPPING and motion.at_rest:
-            self._state = self._after_stop
-            messages.append(f"the arm is at rest, {self._state}")
-        output = FilterOutput(
-            q_command=motion.q.copy() if commanding else None,
-            gripper_width=motion.width if commanding else None,
-            state=self._state,
-            reasons=reasons,
-            cause=self._cause,
-            messages=tuple(messages),
-            stop_tail=motion.tail.path.copy(),
-            executed=executed,
-            reference=motion.reference.pose,
+        """Takes the residual of the policy's control tick ``stamp_ns``; alone it does nothing."""
+        return self._course.noted(
+            self._unwilling(arrival) or self._arbiter.residual(stamp_ns, arrival, names, values)
         )
-        if self._state is State.DISARMED:
-            self._motion = None
+
+    def wrench(
+        self, stamp_ns: int, arrival: Instant, force: Vector, torque: Vector
+    ) -> Refusal | None:
+        """Takes what the surroundings do to the tool: force [3] in N and torque [3] in N*m,
+        along the base frame's axes."""
+        return self._course.noted(self._guards.wrench.hear(stamp_ns, arrival, force, torque))
+
+    def body(self, stamp_ns: int, arrival: Instant, up: Vector) -> Refusal | None:
+        """Takes the direction against gravity in the base frame, a vector [3] of length 1."""
+        return self._course.noted(self._guards.body.hear(stamp_ns, arrival, up))
+
+    # --- the tick
+
+    def tick(self, now: Instant, skipped: int = 0) -> FilterOutput:
+        """Advances by one filter period and says what to command now; never raises.
+
+        The motion advances by one period however late the call is: a late tick slows the robot
+        and never makes it leap.
+
+        Args:
+            now: the time on both clocks.
+            skipped: how many ticks before this one were missed in a row, while the controller
+                went on along the plan it had.
+        """
+        self._now = now
+        drive, course, executed = self._drive, self._course, None
+        commanding = course.moving
+        if drive is None or not commanding:
+            self._guards.joints.follow_clocks(now)
+        else:
+            followed, executed = self._advance(now, max(skipped, 0), drive)
+            if not followed:
+                commanding = self._works(drive.stop)  # otherwise the controller has the last plan
+                self._works(drive.settle)
+            self._works(partial(self._look_at, drive))
+            if course.state is State.STOPPING and drive.at_rest and not drive.retreating:
+                course.rest()
+        output = self._output(drive if commanding else None, executed)
+        if course.state is State.DISARMED:
+            course.end()
+            self._drive = self._pose = None
+        course.clear()
         return output
 
-    def _unarmed(self) -> Refusal | None:
-        if self._state in (State.ARMED, State.HOLDING):
-            return None
-        return Refusal(Reason.NOT_ARMED, f"the filter is {self._state}; arm it first")
+    def _advance(self, now: Instant, skipped: int, drive: Drive) -> tuple[bool, Executed | None]:
+        """Whether a verified step was commanded, and the action accepted; nothing on a failure."""
+        try:
+            drive.skip(skipped)
+            self._watch(now, skipped, drive)
+            return self._lead(now, drive)
+        except Exception as error:  # whatever it is, the stored stop is followed
+            self._fault(Problem.of(error))
+            return False, None
 
-    def _watch_state(self, now_ns: int, motion: Motion, messages: list[str]) -> Reason:
-        sample = self._measured.latest
-        assert sample is not None  # arming needs one
-        age_ns = now_ns - sample.stamp_ns
-        if min(now_ns - self._now_ns, age_ns) < -self._future_ns:
-            return self._fault(Reason.FUTURE_STAMP, "the clock ran backwards", messages)
-        if age_ns > self._state_ns:
-            return self._fault(
-                Reason.STALE_STATE, f"the joint state is {age_ns / 1e6:.0f} ms old", messages
+    def _works(self, step: Callable[[], None]) -> bool:
+        """Whether a part did its work; when it fails the robot stops for good."""
+        try:
+            step()
+        except Exception as error:
+            self._fault(Problem.of(error))
+            return False
+        return True
+
+    def _look_at(self, drive: Drive) -> None:
+        self._pose = drive.pose
+
+    def _output(self, drive: Drive | None, executed: Executed | None) -> FilterOutput:
+        """This tick's output; ``drive`` where something is commanded."""
+        course = self._course
+        plan = None if drive is None else drive.plan
+        return FilterOutput(
+            plan=plan,
+            gripper_width=None if drive is None else drive.width,
+            twist=plan.v[0].copy() if plan is not None and self._base else None,
+            state=course.state,
+            status=status_of(
+                course.state,
+                course.reasons,
+                latched=self._guards.e_stop.latched,
+                halted=executed is not None
+                and without_motion(self._contract.action, executed.values),
+            ),
+            reasons=course.reasons,
+            cause=course.cause,
+            messages=tuple(course.messages),
+            executed=executed,
+            reference=self._pose,
+            source=self._arbiter.in_command if course.taking else None,
+        )
+
+    def _watch(self, now: Instant, skipped: int, drive: Drive) -> None:
+        """Everything that stops the robot whatever is commanded."""
+        for problem in self._guards.problems(now, skipped, drive.q):
+            self._fault(problem)
+        if skipped > 0 and self._course.taking:
+            self._course.messages.append(
+                f"{skipped} filter ticks were missed, the stop was followed meanwhile"
             )
-        error = np.abs(sample.values - motion.q)
-        worst = int(np.argmax(error))
-        if error[worst] > self._limits.tracking_error_max:
-            return self._fault(
-                Reason.TRACKING_ERROR,
-                f"{self._robot.joints[worst]} is {error[worst]:.3f} rad from its command",
-                messages,
-            )
-        return NONE
+        self._feel(drive)
 
-    def _fault(self, reason: Reason, problem: str, messages: list[str]) -> Reason:
-        if self._after_stop is State.FAULTED and self._state is State.STOPPING:
-            return NONE  # told already
-        self._state, self._after_stop = State.STOPPING, State.FAULTED
-        self._cause |= reason
-        messages.append(f"{problem}: stopping, faulted")
-        return reason
+    def _feel(self, drive: Drive) -> None:
+        excess, rule = self._guards.wrench.excess(), self._guards.wrench.rule
+        before, self._yielding = self._yielding, False
+        if excess is None or rule is None or not self._course.taking:
+            drive.stand_firm()
+            return
+        self._course.reasons |= excess.reason
+        if rule.reaction == "yield":
+            self._yielding = True
+            if not before:
+                self._course.messages.append(f"{excess.message}: giving way")
+            return
+        self._course.stop(excess, State.STOPPED)
+        if rule.reaction == "retreat":
+            drive.order_retreat(rule.retreat_s)
 
-    def _execute(
-        self, now_ns: int, motion: Motion, messages: list[str]
-    ) -> tuple[Executed | None, Reason]:
+    def _lead(self, now: Instant, drive: Drive) -> tuple[bool, Executed | None]:
+        """Takes this tick's command; whether a step was commanded, and what was accepted."""
+        if not self._course.taking:
+            if self._guards.deadman.released(now):
+                drive.cancel_retreat()
+            reasons = drive.retreat()
+            self._course.reasons |= NONE if reasons is None else reasons
+            return reasons is not None, None
+        if self._waits(now, drive):
+            return False, None
+        if self._yielding and self._guards.wrench.rule is not None:
+            self._course.state = State.HOLDING
+            self._arbiter.refresh(now)
+            drive.give_way(self._guards.wrench.way(), self._guards.wrench.rule.yield_speed)
+            self._course.reasons |= drive.follow()
+            return True, None
+        executed = self._execute(now, drive)
+        self._course.judge(self._arbiter, now)
+        if self._course.state is State.STOPPING:
+            return False, executed
+        self._course.reasons |= drive.follow()
+        return True, executed
+
+    def _waits(self, now: Instant, drive: Drive) -> bool:
+        """Whether the enabling switch keeps the robot at rest, or on its way there."""
+        released = self._guards.deadman.released(now)
+        if released:
+            self._course.reasons |= Reason.DEADMAN
+            if not self._paused:
+                self._course.messages.append("the enabling switch is not held: stopping, holding")
+        elif not self._paused or drive.at_rest:
+            self._paused = False
+            return False
+        self._paused, self._course.state = True, State.HOLDING
+        self._arbiter.refresh(now)
+        return True
+
+    def _execute(self, now: Instant, drive: Drive) -> Executed | None:
         """Accepts this control tick's action, if there is one and it is still good."""
-        pair = self._commands.take(now_ns)
+        pair = self._arbiter.take(now)
         if pair is None:
-            return None, NONE
+            return None
         if isinstance(pair, Refusal):
-            messages.append(pair.message)
-            return None, pair.reason
-        accepted = motion.reference.accept(pair.base, pair.residual, motion.q)
-        executed = Executed(pair.stamp_ns, accepted.values, accepted.reasons)
-        return executed, accepted.reasons
+            self._course.reasons |= pair.reason
+            self._course.messages.append(pair.message)
+            return None
+        action, reasons = self._bounds.bounded(pair.base.values, pair.residual)
+        accepted = drive.accept(action)
+        if pair.residual is not None:
+            self._bounds.accepted += 1
+        reasons |= accepted.reasons
+        self._course.reasons |= reasons
+        return Executed(pair.base.stamp_ns, accepted.values, reasons)
 
-    def _watch_commands(self, now_ns: int, messages: list[str]) -> Reason:
-        last = self._commands.taken_ns
-        first = last is None
-        age_ns = now_ns - (self._armed_ns if last is None else last)
-        if age_ns > (self._first_ns if first else self._stop_ns):
-            self._state, self._after_stop = State.STOPPING, State.STOPPED
-            self._cause |= Reason.STALE_COMMAND
-            messages.append(f"no command for {age_ns / 1e6:.0f} ms: stopping")
-            return Reason.STALE_COMMAND
-        if age_ns <= self._hold_ns:
-            self._state = State.ARMED
-            return NONE
-        began = self._state is State.ARMED
-        self._state = State.HOLDING
-        if began and not first:
-            messages.append(f"no command for {age_ns / 1e6:.0f} ms: holding")
-        return Reason.STALE_COMMAND if began and not first else NONE
+    def _fault(self, problem: Problem) -> None:
+        """Stops for good, and not further than the stored stop goes."""
+        self._course.fault(problem)
+        if self._drive is not None:
+            self._drive.cancel_retreat()
 
-    def _near(self, q: Array, other: Array) -> bool:
-        return bool((np.abs(q - other) <= self._limits.tracking_error_max).all())
-
-    def _nothing(self) -> Array:
-        return np.empty((0, len(self._robot.joints)))
+    def _unwilling(self, arrival: Instant) -> Refusal | None:
+        """Why no command is taken now, whoever sends it."""
+        if not self._course.taking:
+            return Refusal(Reason.NOT_ARMED, f"the filter is {self.state}; arm it first")
+        if self._paused or self._guards.deadman.released(arrival):
+            return Refusal(Reason.DEADMAN, "the enabling switch is not held")
+        if self._yielding:
+            return Refusal(Reason.WRENCH, "the tool is giving way to a force")
+        return None

@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_rl_nodes.safety.reasons import Reason
+from vla_rl_nodes.safety.state import Instant, Problem
 
 Array = NDArray[np.float64]
+Vector = Sequence[float] | Array
 
 
 class Refusal(NamedTuple):
@@ -21,11 +23,15 @@ class Refusal(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """A validated named vector: stamp and arrival in ns, values [n] in the expected order."""
+    """A validated named vector: stamp in ns, arrival, values [n] in the expected order."""
 
     stamp_ns: int
-    arrival_ns: int
+    arrival: Instant
     values: Array
+
+    def age_ns(self, now: Instant) -> int:
+        """The greater of the ages by header stamp (node's clock) and by arrival (steady)."""
+        return max(now.ros_ns - self.stamp_ns, now.steady_ns - self.arrival.steady_ns)
 
 
 class Inbox:
@@ -34,25 +40,29 @@ class Inbox:
     Args:
         place: what the stream is called in messages.
         names: the names that every sample must have, each once, in any order.
-        max_age_ns: how much older than its arrival a sample may be.
-        future_ns: how far ahead of its arrival a stamp may be.
-        stale: the reason that too old a sample is refused with.
+        max_age_ns: how old a sample may be when it arrives and when it is used.
+        future_ns: how far ahead of the clock a stamp may be.
+        stale: the reason for too old a sample.
     """
 
     def __init__(
         self, place: str, names: Sequence[str], max_age_ns: int, future_ns: int, stale: Reason
     ) -> None:
+        self.max_age_ns = max_age_ns
+        self.future_ns = future_ns
+        self.latest: Sample | None = None
         self._place = place
         self._names = tuple(names)
         self._order = {name: i for i, name in enumerate(self._names)}
-        self._max_age_ns = max_age_ns
-        self._future_ns = future_ns
         self._stale = stale
         self._last_stamp_ns: int | None = None
-        self.latest: Sample | None = None
 
     def offer(
-        self, stamp_ns: int, arrival_ns: int, names: Sequence[str], values: Sequence[float] | Array
+        self,
+        stamp_ns: int,
+        arrival: Instant,
+        names: Sequence[str],
+        values: Sequence[float] | Array,
     ) -> Refusal | None:
         """Takes a sample, or says why not; a refused sample changes nothing."""
         count = len(self._names)
@@ -67,23 +77,44 @@ class Inbox:
                 Reason.WRONG_NAMES,
                 f"names {', '.join(map(str, unknown[:3]))}; {', '.join(self._names)} are expected",
             )
-        given = np.asarray(values, dtype=np.float64)
+        try:
+            given = np.asarray(values, dtype=np.float64)
+        except (TypeError, ValueError, OverflowError):
+            return self._refusal(Reason.NON_FINITE, "holds a value that is no number")
+        if given.shape != (count,):
+            return self._refusal(Reason.WRONG_LENGTH, f"is no list of {count} numbers")
         if not np.isfinite(given).all():
             return self._refusal(Reason.NON_FINITE, "holds a value that is not finite")
-        if stamp_ns - arrival_ns > self._future_ns:
-            ahead = (stamp_ns - arrival_ns) / 1e6
+        if stamp_ns - arrival.ros_ns > self.future_ns:
+            ahead = (stamp_ns - arrival.ros_ns) / 1e6
             return self._refusal(Reason.FUTURE_STAMP, f"is stamped {ahead:.1f} ms ahead of now")
-        if arrival_ns - stamp_ns > self._max_age_ns:
-            age = (arrival_ns - stamp_ns) / 1e6
+        if arrival.ros_ns - stamp_ns > self.max_age_ns:
+            age = (arrival.ros_ns - stamp_ns) / 1e6
             return self._refusal(
-                self._stale, f"is {age:.1f} ms old, {self._max_age_ns / 1e6:.1f} ms are allowed"
+                self._stale, f"is {age:.1f} ms old, {self.max_age_ns / 1e6:.1f} ms are allowed"
             )
         if self._last_stamp_ns is not None and stamp_ns <= self._last_stamp_ns:
             return self._refusal(Reason.DUPLICATE, "has the stamp of an earlier one, or an older")
-        ordered = np.empty(len(self._names))
+        ordered = np.empty(count)
         ordered[[self._order[name] for name in names]] = given
         self._last_stamp_ns = stamp_ns
-        self.latest = Sample(stamp_ns, arrival_ns, ordered)
+        self.latest = Sample(stamp_ns, arrival, ordered)
+        return None
+
+    def problem(self, now: Instant) -> Problem | None:
+        """What is wrong with the newest sample as a measurement to rely on now, if anything is.
+
+        It has to be there, no older than it may be by its stamp and by its arrival, and not
+        stamped ahead of the clock, as it is when the clock was set back.
+        """
+        sample = self.latest
+        if sample is None:
+            return Problem(self._stale, f"the {self._place} has not come")
+        age_ns = sample.age_ns(now)
+        if age_ns > self.max_age_ns:
+            return Problem(self._stale, f"the {self._place} is {age_ns / 1e6:.0f} ms old")
+        if sample.stamp_ns - now.ros_ns > self.future_ns:
+            return Problem(Reason.FUTURE_STAMP, f"the clock ran backwards past the {self._place}")
         return None
 
     def clear(self) -> None:

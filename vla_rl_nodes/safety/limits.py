@@ -81,7 +81,8 @@ class Obstacle(Strict):
 
 
 class ResidualStage(Strict):
-    """From so many accepted residuals on, this share of ``residual_bound`` is allowed."""
+    """After so many accepted residuals this share of ``residual_bound`` is allowed; between two
+    stages the share changes linearly."""
 
     after: Annotated[int, Field(ge=0)]
     share: Annotated[float, Field(ge=0, le=1)]

@@ -2,149 +2,184 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 from numpy.typing import NDArray
 
 from vla_rl_nodes.robots.kinematics import Kinematics
 from vla_rl_nodes.robots.model import Robot
-from vla_rl_nodes.robots.rotation import turned_towards
+from vla_rl_nodes.safety.admissible import Admissible, Verdict
+from vla_rl_nodes.safety.catch_up import CatchUp
+from vla_rl_nodes.safety.clearance import Clearance
 from vla_rl_nodes.safety.limits import SafetyLimits
-from vla_rl_nodes.safety.reference import Reference
-from vla_rl_nodes.safety.stop import Stop, StopCheck, stopping_path
-from vla_rl_nodes.safety.tracker import chase
+from vla_rl_nodes.safety.projection import StepProjection
+from vla_rl_nodes.safety.reasons import NONE, Reason
+from vla_rl_nodes.safety.smoothing import Knot, Smoother
+from vla_rl_nodes.safety.stop import Plan, Stopping, resting
 
 Array = NDArray[np.float64]
 
-NEAR = 0.02  # m, how far ahead along the tool's straight line the second choice looks
-REST = 1e-9  # rad/s
+PROJECTIONS = 2  # how often a step is projected before the stored stop is taken
+REST = 1e-9  # rad/s and rad/s^2
+ON_TRACK = 1e-9  # rad, rad/s: what rounding makes of a motion that is on its reference
 
 
 class Motion:
-    """What is commanded to an arm, one filter tick at a time; begins at rest.
+    """What is commanded to a robot's joints, one filter tick at a time; begins at rest.
+
+    The invariant: ``plan`` is always a motion to rest, from the knot just commanded, whose every
+    tick was verified. A tick takes the first knot of a newly verified plan, or the next knot of
+    the stored one.
 
     Args:
         robot: joint limits.
-        kinematics: gives the tool point.
-        limits: scales, workspace, gripper speed.
+        kinematics: of that robot.
+        clearance: its distances.
+        limits: what is allowed.
         dt: the filter's period, s.
-        reference: what to follow.
-        q: where the arm is [n], rad.
-        point: where its tool is [3], m.
+        q: where the robot is, at rest [n], rad.
+        width: the gripper's opening, m; None without a gripper.
     """
 
     def __init__(
         self,
         robot: Robot,
         kinematics: Kinematics,
+        clearance: Clearance,
         limits: SafetyLimits,
         dt: float,
-        reference: Reference,
         q: Array,
-        point: Array,
+        width: float | None = None,
     ) -> None:
-        self.reference = reference
-        self.q = q.copy()
-        self.tail = Stop(self.q[np.newaxis], point[np.newaxis])
-        self.width: float | None = None if robot.gripper is None else reference.width
-        self.newly_unverified = False
-        self._unverified = False
-        self._velocity, self._point = np.zeros(len(q)), point
-        self._robot, self._kinematics, self._dt = robot, kinematics, dt
-        self._acceleration = robot.acceleration_max * limits.acceleration_scale
-        self._velocity_scale = limits.velocity_scale
-        self._box, self._tolerance = limits.workspace, limits.workspace_tolerance
-        self._check = StopCheck(robot, kinematics, limits, dt)
-        speed = limits.gripper_speed
-        if robot.gripper is not None:
-            speed = min(speed, robot.gripper.speed_max)
-        self._width_step = speed * dt
+        self._robot, self._dt = robot, dt
+        self.width = width
+        clearance.restart(q)
+        self._stopping = Stopping(
+            robot.acceleration_max * limits.acceleration_scale,
+            robot.jerk_max * limits.jerk_scale,
+            dt,
+        )
+        self._admissible = Admissible(robot, kinematics, clearance, limits, self._stopping)
+        self._projection = StepProjection(robot, clearance, limits, self._stopping)
+        self._smoother = Smoother(max(round(limits.smoothing_s / dt), 1), dt, q)
+        self._now = self._led = Knot(q.copy(), np.zeros(len(q)), np.zeros(len(q)))
+        self.plan: Plan = resting(q)
+        self.tighten(limits)
+
+    def tighten(self, limits: SafetyLimits) -> None:
+        """Takes stricter limits, from the next tick on."""
+        self._admissible.tighten(limits)
+        self._projection.tighten(limits)
+        self._fastest = self._robot.velocity_max * limits.velocity_scale
+        self._catch_up = CatchUp(
+            self._dt, self._fastest, self._stopping.acceleration, self._stopping.jerk
+        )
+        self._width_step = 0.0
+        if self._robot.gripper is not None:
+            speed = self._robot.gripper.speed_max
+            if limits.gripper_speed is not None:
+                speed = min(speed, limits.gripper_speed)
+            self._width_step = speed * self._dt
+
+    @property
+    def q(self) -> Array:
+        """Positions just commanded [n], rad."""
+        return self._now.q
+
+    @property
+    def v(self) -> Array:
+        """Velocities just commanded [n], rad/s."""
+        return self._now.v
+
+    @property
+    def a(self) -> Array:
+        """Accelerations just commanded [n], rad/s^2."""
+        return self._now.a
 
     @property
     def at_rest(self) -> bool:
-        """Whether the last tick commanded no motion and none is left to brake."""
-        return float(np.abs(self._velocity).max()) < REST
+        """Whether the last knot stands still and nothing is left to brake."""
+        return bool((np.abs(self._now.v) < REST).all() and (np.abs(self._now.a) < REST).all())
 
-    def follow(self) -> bool:
-        """One tick towards the reference; whether its own stop could be verified.
+    def follow(self, reference: Array, width: float | None = None) -> Reason:
+        """One tick after the joint reference [n], which is linear within the tick.
 
-        When it cannot, the stored stop is followed.
+        Returns:
+            What had to be changed, NONE where the smoothed reference itself is commanded; with
+            UNVERIFIED_STOP the stored stop was followed instead of a new step.
         """
-        target = self.reference.advance()
-        verified = None
-        for velocity in self._choices(target):
-            q = self.q + velocity * self._dt
-            path = np.vstack([q, stopping_path(q, velocity, self._dt, self._acceleration)])
-            verified = self._check.verified(self.q, self._velocity, self._point, path)
-            if verified is not None:
-                break
-        self._take(self.tail if verified is None else verified)
-        if self.width is not None:
-            step = self.reference.width - self.width
+        led, self._led = self._led, self._smoother.advance(reference)
+        knot, reasons = self._led, NONE
+        if not self._on_track(led):
+            knot = self._knot(self._way_back(led))
+        elif not self._stopping.reaches(self._now.a, knot.a):
+            knot, reasons = self._knot(self._way_back(led)), Reason.JOINT_ACCELERATION
+        wanted = knot.a
+        plan = self._stopping.plan(*knot)
+        verdict = self._admissible.verdict(self._now, plan)
+        reasons |= verdict.reasons
+        if verdict.reasons:
+            found = self._nearest(wanted, plan, verdict)
+            if found is None:
+                reasons |= Reason.UNVERIFIED_STOP
+                found = self.plan.after()
+            plan = found
+        self._take(plan)
+        if self.width is not None and width is not None:
+            step = width - self.width
             self.width += min(max(step, -self._width_step), self._width_step)
-        unverified = verified is None
-        self.newly_unverified = unverified and not self._unverified
-        self._unverified = unverified
-        return not unverified
+        return reasons
 
     def stop(self) -> None:
-        """One tick of the stored stop; the gripper stays as it is."""
-        self._take(self.tail)
+        """One tick along the stored stop; the gripper stays as it is."""
+        self._take(self.plan.after())
 
-    def _choices(self, target: Array) -> Iterator[Array]:
-        """Velocities for this tick, the best first; each costs a check only if it is asked for.
+    def skip(self, ticks: int) -> None:
+        """The controller went so many ticks along the stored stop by itself."""
+        for _ in range(min(ticks, len(self.plan.q))):
+            self.stop()
 
-        Straight to the target in joint space; else, since that line bulges and a wall of the
-        workspace may be in its way, to a point a little ahead on the tool's straight line,
-        which cannot leave the box; else half way between that and the stored stop.
-        """
-        yield self._velocity_to(target)
-        near = self._near(target)
-        if near is not None:
-            velocity = self._velocity_to(near)
-            yield velocity
-            yield 0.5 * (velocity + (self.tail.path[0] - self.q) / self._dt)
+    def restart_reference(self) -> None:
+        """The reference begins anew, at rest where the motion is."""
+        self._smoother.restart(self._now.q)
+        zero = np.zeros(len(self._now.q))
+        self._led = Knot(self._now.q.copy(), zero, zero)
 
-    def _near(self, target: Array) -> Array | None:
-        """Joint positions a little ahead on the straight line of the tool to ``target``.
-
-        A tool that has drifted out of the box, within the tolerance, is drawn back into it.
-        """
-        here, goal = self._kinematics.fk(self.q), self._kinematics.fk(target)
-        way = goal.position - here.position
-        share = min(0.5, NEAR / max(float(np.sqrt(way @ way)), NEAR))
-        position = here.position + share * way
-        back = np.clip(position, self._box.lower, self._box.upper) - position
-        drifted = np.abs(back) <= self._tolerance
-        result = self._kinematics.solve(
-            self.q,
-            position + np.where(drifted, back, 0.0),
-            turned_towards(here.rotation, goal.rotation, share),
-            posture=target,
-            iterations=4,
-        )
-        return result.q if result.converged else None
-
-    def _velocity_to(self, target: Array) -> Array:
-        robot, scale = self._robot, self._velocity_scale
-        error = target - self.q
-        lower, upper = robot.velocity_bounds(self.q)
-        free = chase(
-            error, self._velocity, self._dt, self._acceleration, lower * scale, upper * scale
-        )
-        # The limits hold where the tick ends, which is what the first guess is for.
-        lower, upper = robot.velocity_bounds(self.q + free * self._dt)
-        return chase(
-            error, self._velocity, self._dt, self._acceleration, lower * scale, upper * scale
+    def _on_track(self, led: Knot) -> bool:
+        """Whether the motion is where the smoothed reference was one tick ago."""
+        return all(
+            bool((np.abs(mine - its) <= ON_TRACK * scale).all())
+            for mine, its, scale in zip(self._now, led, (1.0, 1.0, 1.0 / self._dt), strict=True)
         )
 
-    def _take(self, stop: Stop) -> None:
-        """Commands the first row of a verified stop and stores the rest."""
-        q, point = stop.path[0], stop.points[0]
-        self._velocity = (q - self.q) / self._dt
-        self.q, self._point = q, point
-        if len(stop.path) > 1:
-            self.tail = Stop(stop.path[1:], stop.points[1:])
-        else:
-            self.tail = stop
+    def _way_back(self, led: Knot) -> Array:
+        """Acceleration at the next knot [n] that takes the motion back onto the reference."""
+        now, stopping, dt = self._now, self._stopping, self._dt
+        error = np.stack([now.q - led.q, now.v - led.v])
+        jerk = (self._led.a - led.a) / dt
+        wanted = self._catch_up.acceleration(error, now.a, np.stack([led.v, led.a]), jerk)
+        lower, upper = stopping.room(now.v, now.a, -self._fastest, self._fastest)
+        nearest: Array = np.maximum(np.minimum(wanted, upper), lower)
+        return nearest
+
+    def _knot(self, a: Array) -> Knot:
+        """The next knot, at whose end the acceleration is ``a`` [n]."""
+        now, dt = self._now, self._dt
+        v = now.v + (now.a + a) * (0.5 * dt)
+        q = now.q + now.v * dt + (2.0 * now.a + a) * (dt * dt / 6.0)
+        return Knot(q, v, a)
+
+    def _nearest(self, wanted: Array, plan: Plan, verdict: Verdict) -> Plan | None:
+        """The nearest admissible plan that a few projections find."""
+        for _ in range(PROJECTIONS):
+            a = self._projection.nearest(self._now, wanted, plan, verdict.rows)
+            if a is None:
+                return None
+            plan = self._stopping.plan(*self._knot(a))
+            verdict = self._admissible.verdict(self._now, plan)
+            if not verdict.reasons:
+                return plan
+        return None
+
+    def _take(self, plan: Plan) -> None:
+        self.plan = plan
+        self._now = Knot(plan.q[0], plan.v[0], plan.a[0])

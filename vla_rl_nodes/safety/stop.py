@@ -1,103 +1,137 @@
-"""Stopping paths, and the check that a motion and its stop keep every limit."""
+"""Stops: knots that bring every joint to rest together, within acceleration and jerk limits."""
 
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_rl_nodes.robots.kinematics import Kinematics
-from vla_rl_nodes.robots.model import Robot
-from vla_rl_nodes.safety.limits import SafetyLimits
-
 Array = NDArray[np.float64]
 
-# Rounding: positions of a few rad differ by 1e-15, which two divisions by a tick make 1e-11.
-ROUNDING = 1e-9
+SHARE = 1e-9  # of a limit: rounding
 
 
-class Stop(NamedTuple):
-    """A verified stop: joint positions [m, n] at the filter's period, and the tool's points
-    [m, 3]. After its last row the arm rests there."""
+class Plan(NamedTuple):
+    """Knots of a commanded motion, one filter period apart; the jerk is constant between two.
 
-    path: Array
-    points: Array
+    So between two knots the positions are a cubic, which both the cubic and the quintic spline
+    of a joint_trajectory_controller reproduce exactly. The last row is at rest.
 
-
-def stopping_path(q: Array, velocity: Array, dt: float, acceleration: Array) -> Array:
-    """Positions [m, n] of the fastest stop at constant deceleration that keeps all joints in step.
-
-    All joints slow in proportion and come to rest in the same tick, so the tool keeps its
-    direction while it stops; the slowest to brake decides how long that takes. The last row
-    equals the one before it (``q`` itself at rest): the arm stands still.
-
-    Args:
-        q: positions at the end of the last tick [n], rad.
-        velocity: velocity of the last tick [n], rad/s.
-        dt: the tick, s.
-        acceleration: greatest deceleration [n], rad/s^2.
+    Attributes:
+        q: positions [m, n], rad.
+        v: velocities [m, n], rad/s.
+        a: accelerations [m, n], rad/s^2.
     """
-    ticks = math.ceil(float(np.max(np.abs(velocity) / (acceleration * dt))) - ROUNDING)
-    if ticks <= 1:
-        return q[np.newaxis].copy()
-    share = 1.0 - np.arange(1, ticks + 1) / ticks
-    return q + np.cumsum(share)[:, np.newaxis] * (velocity * dt)
+
+    q: Array
+    v: Array
+    a: Array
+
+    def after(self, ticks: int = 1) -> Plan:
+        """What is left after so many periods: never less than the last row."""
+        first = min(ticks, len(self.q) - 1)
+        return Plan(self.q[first:], self.v[first:], self.a[first:])
 
 
-class StopCheck:
-    """Checks a motion against the robot's limits and the workspace box.
+def resting(q: Array) -> Plan:
+    """The plan of an arm that stays at ``q`` [n]."""
+    row = q[np.newaxis].copy()
+    return Plan(row, np.zeros_like(row), np.zeros_like(row))
+
+
+class StopShape(NamedTuple):
+    """A stop in so many ticks as linear maps of the velocity and acceleration it begins with.
+
+    Attributes:
+        q: [m, 2] displacement for unit velocity and acceleration.
+        v: [m, 2] velocity.
+        a: [m, 2] acceleration.
+    """
+
+    q: Array
+    v: Array
+    a: Array
+
+
+class Stopping:
+    """Stops of one robot, at the filter's period.
+
+    A stop takes the acceleration to its braking value over a ramp of a fixed number of ticks,
+    keeps it, and takes it back to zero over as long a ramp; knots lie on whole ticks, so that
+    no limit is broken between two of them either. All joints take equally long, as long as the
+    slowest to brake needs, so the tool roughly keeps its direction. With the number of ticks
+    given everything is linear in the velocity and acceleration at the beginning.
+
+    Ruckig (Berscheid and Kroeger 2021) finds the shortest stop in continuous time, whose phases
+    end between ticks; ours is at most a ramp and a tick longer.
 
     Args:
-        robot: joint limits; its acceleration and velocity limits are scaled by ``limits``.
-        kinematics: gives the tool point.
-        limits: workspace, tolerance and scales.
+        acceleration: greatest [n], rad/s^2.
+        jerk: greatest [n], rad/s^3.
         dt: the filter's period, s.
     """
 
-    def __init__(
-        self, robot: Robot, kinematics: Kinematics, limits: SafetyLimits, dt: float
-    ) -> None:
-        self._robot, self._kinematics, self._dt = robot, kinematics, dt
-        self._velocity_scale = limits.velocity_scale
-        self._change = robot.acceleration_max * limits.acceleration_scale * dt + ROUNDING
-        self._lower = limits.workspace.lower - limits.workspace_tolerance
-        self._upper = limits.workspace.upper + limits.workspace_tolerance
+    def __init__(self, acceleration: Array, jerk: Array, dt: float) -> None:
+        self.acceleration, self.jerk, self.dt = acceleration, jerk, dt
+        ratio = float(np.max(2.0 * self.acceleration / (self.jerk * dt)))
+        self.ramp = max(math.ceil(ratio - SHARE), 1)
 
-    def verified(self, q: Array, velocity: Array, point: Array, path: Array) -> Stop | None:
-        """``path`` [m, n] as a stop when it keeps every limit from its first row to rest.
+    def reaches(self, a: Array, other: Array) -> bool:
+        """Whether the acceleration [n] can go from ``a`` to ``other`` in one tick."""
+        most = 1.0 + SHARE
+        change = np.abs(other - a) <= self.jerk * (self.dt * most)
+        return bool((change & (np.abs(other) <= self.acceleration * most)).all())
 
-        Every tick's velocity is within the position-dependent limits where it ends, every
-        change of velocity within the acceleration limits (also the first one, from
-        ``velocity``), the last tick at rest, every position inside the joint ranges and
-        every tool point inside the workspace box. A tool that is outside the box, as it may be
-        when the arm is armed there, must not go further out in any tick.
+    def room(self, v: Array, a: Array, slowest: Array, fastest: Array) -> tuple[Array, Array]:
+        """Lowest and highest acceleration [n] at the next knot after one at ``v``, ``a``, so that
+        neither it nor its stop is slower than ``slowest`` or faster than ``fastest`` [n]."""
+        lower = np.maximum(a - self.jerk * self.dt, -self.acceleration)
+        upper = np.minimum(a + self.jerk * self.dt, self.acceleration)
+        half = 0.5 * self.dt
+        fixed = v + half * a  # velocity at the next knot without acceleration there
+        # While the stop takes back an acceleration the velocity still grows.
+        growth = half * (1.0 + self.ramp)
+        above, below = fastest - fixed, slowest - fixed
+        upper = np.minimum(upper, np.where(above > 0.0, above / growth, above / half))
+        lower = np.maximum(lower, np.where(below < 0.0, below / growth, below / half))
+        return lower, upper
 
-        Args:
-            q: positions before the path [n], rad.
-            velocity: velocity before the path [n], rad/s.
-            point: the tool point at ``q`` [3], m.
-            path: positions at the filter's period [m, n].
-        """
-        robot = self._robot
-        speeds = np.diff(path, axis=0, prepend=q[np.newaxis]) / self._dt
-        changes = np.diff(speeds, axis=0, prepend=velocity[np.newaxis])
-        # Each comparison asks for what is allowed, so that NaN is not.
-        if not (
-            (np.abs(changes) <= self._change).all() and (np.abs(speeds[-1]) <= ROUNDING).all()
-        ):
-            return None
-        if not ((path >= robot.position_min).all() and (path <= robot.position_max).all()):
-            return None
-        lower, upper = robot.velocity_bounds(path)
-        lower, upper = lower * self._velocity_scale, upper * self._velocity_scale
-        if not ((speeds >= lower - ROUNDING).all() and (speeds <= upper + ROUNDING).all()):
-            return None
-        points = self._kinematics.tool_points(path)
-        before = np.vstack([point, points[:-1]])
-        low = np.minimum(self._lower, before) - ROUNDING
-        high = np.maximum(self._upper, before) + ROUNDING
-        if not ((points >= low).all() and (points <= high).all()):
-            return None
-        return Stop(path, points)
+    def ticks(self, v: Array, a: Array) -> int:
+        """How many ticks the stop from velocity ``v`` [n] and acceleration ``a`` [n] takes."""
+        to_lose = np.abs(v + a * (0.5 * self.ramp * self.dt))
+        plateau = float((to_lose / self.acceleration).max()) / self.dt
+        return max(2 * self.ramp, self.ramp + math.ceil(plateau - SHARE))
+
+    def shape(self, ticks: int) -> StopShape:
+        """The stop in ``ticks``, at least ``2 * ramp``."""
+        return _shape(ticks, self.ramp, self.dt)
+
+    def plan(self, q: Array, v: Array, a: Array) -> Plan:
+        """The knot ``q``, ``v``, ``a`` [n] and its stop after it; |a| within its limit."""
+        shape = self.shape(self.ticks(v, a))
+        start = np.stack([v, a])
+        positions, velocities = q + shape.q @ start, shape.v @ start
+        accelerations = shape.a @ start
+        positions[0], velocities[0], accelerations[0] = q, v, a
+        velocities[-1], accelerations[-1] = 0.0, 0.0
+        return Plan(positions, velocities, accelerations)
+
+
+@lru_cache(maxsize=512)
+def _shape(ticks: int, ramp: int, dt: float) -> StopShape:
+    knots = np.arange(ticks + 1)
+    trapezoid = np.minimum(np.minimum(knots, ticks - knots) / ramp, 1.0)
+    fading = np.maximum(1.0 - knots / ramp, 0.0)
+    # What the fading acceleration adds to the velocity has to be braked away too.
+    braking = np.array([1.0, 0.5 * ramp * dt]) / ((ticks - ramp) * dt)
+    a = np.outer(-trapezoid, braking)
+    a[:, 1] += fading
+    v = np.zeros_like(a)
+    v[0, 0] = 1.0
+    v[1:] = v[0] + np.cumsum(a[:-1] + a[1:], axis=0) * (0.5 * dt)
+    steps = v[:-1] * dt + (2.0 * a[:-1] + a[1:]) * (dt * dt / 6.0)
+    q = np.vstack([np.zeros(2), np.cumsum(steps, axis=0)])
+    return StopShape(q, v, a)

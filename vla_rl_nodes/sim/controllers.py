@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_right
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,13 +12,77 @@ from vla_rl_nodes.errors import InputError
 
 Vector = NDArray[np.float64]
 
+PLACE = "joint_trajectory"
+REST = 1.2e-7  # rad/s, the controller's own bound on the speed at a trajectory's last point
+
+
+# Hermite's interpolation between two knots: what the first one's position, velocity and
+# acceleration and then the second one's weigh, as polynomials in the share s of the segment,
+# lowest power first. Velocities also count times the segment's duration, accelerations times
+# its square.
+_HERMITE = {
+    1: np.array(
+        [[1, -1, 0, 0, 0, 0], [0] * 6, [0] * 6, [0, 1, 0, 0, 0, 0], [0] * 6, [0] * 6], np.float64
+    ),
+    3: np.array(
+        [[1, 0, -3, 2, 0, 0], [0, 1, -2, 1, 0, 0], [0] * 6,
+         [0, 0, 3, -2, 0, 0], [0, 0, -1, 1, 0, 0], [0] * 6], np.float64
+    ),
+    5: np.array(
+        [[1, 0, 0, -10, 15, -6], [0, 1, 0, -6, 8, -3], [0, 0, 0.5, -1.5, 1.5, -0.5],
+         [0, 0, 0, 10, -15, 6], [0, 0, 0, -4, 7, -3], [0, 0, 0, 0.5, -1, 0.5]]
+    ),
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class HeldCommand:
-    """A polyline in joint space, [m] times in seconds and [m, n] positions in rad or m."""
+    """A curve in joint space; before its first knot and after its last one it stands still.
 
-    times_s: Vector
-    positions: Vector
+    ``times_s`` are m times in seconds; ``knots`` [m, 3, n] are positions (rad or m), velocities
+    and accelerations; between two knots lies a polynomial in time of the ``degree`` 1, 3 or 5.
+    """
+
+    times_s: tuple[float, ...]
+    knots: Vector
+    degree: int
+
+    @classmethod
+    def still(cls, positions: Vector) -> HeldCommand:
+        """Standing still at positions [n]."""
+        rest = np.zeros_like(positions)
+        return cls((0.0,), np.stack([positions, rest, rest])[None], 1)
+
+    def sample(self, now_s: float) -> Vector:
+        """Positions [n] at a time in seconds."""
+        after = bisect_right(self.times_s, now_s)
+        if after == 0 or after == len(self.times_s):
+            return np.array(self.knots[max(after - 1, 0), 0])
+        h = self.times_s[after] - self.times_s[after - 1]
+        s = (now_s - self.times_s[after - 1]) / h
+        weights = _HERMITE[self.degree] @ (1.0, s, s**2, s**3, s**4, s**5)
+        # The rows of neighbouring knots lie behind each other in memory.
+        rows = self.knots[after - 1 : after + 1].reshape(6, -1)
+        between: Vector = (weights * (1.0, h, h * h, 1.0, h, h * h)) @ rows
+        return between
+
+    def state(self, now_s: float) -> Vector:
+        """Positions, velocities and accelerations [3, n] at a time in seconds."""
+        after = bisect_right(self.times_s, now_s)
+        if after == 0 or after == len(self.times_s):
+            position = self.knots[max(after - 1, 0), 0]
+            return np.stack([position, np.zeros_like(position), np.zeros_like(position)])
+        h = self.times_s[after] - self.times_s[after - 1]
+        s = (now_s - self.times_s[after - 1]) / h
+        powers = np.array([
+            (1.0, s, s**2, s**3, s**4, s**5),
+            (0.0, 1.0, 2 * s, 3 * s**2, 4 * s**3, 5 * s**4),
+            (0.0, 0.0, 2.0, 6 * s, 12 * s**2, 20 * s**3),
+        ])  # fmt: skip
+        weights = powers @ _HERMITE[self.degree].T * (1.0, h, h * h, 1.0, h, h * h)
+        rows = self.knots[after - 1 : after + 1].reshape(6, -1)
+        state: Vector = (weights / [[1.0], [h], [h * h]]) @ rows
+        return state
 
 
 class JointController:
@@ -31,11 +95,11 @@ class JointController:
 
     def __init__(self, joints: int) -> None:
         self._joints = joints
-        self._held = HeldCommand(np.zeros(1), np.zeros((1, joints)))
+        self._held = HeldCommand.still(np.zeros(joints))
 
     def initialise(self, positions: Vector) -> None:
         """Takes over at the measured positions [n], as a controller does when activated."""
-        self._held = HeldCommand(np.zeros(1), self._checked(positions, "reset")[None].copy())
+        self._held = HeldCommand.still(self._checked(positions, "reset"))
 
     def command_positions(self, positions: Vector) -> None:
         """Jumps to positions [n], as forward_command_controller does.
@@ -43,54 +107,67 @@ class JointController:
         Raises:
             InputError: a wrong length or a value that is not finite; the old command stays.
         """
-        self._held = HeldCommand(np.zeros(1), self._checked(positions, "commands")[None].copy())
+        self._held = HeldCommand.still(self._checked(positions, "commands"))
 
     def command_trajectory(
-        self, points: Sequence[tuple[float, Vector]], start_s: float, now_s: float
+        self,
+        times_s: Vector,
+        positions: Vector,
+        velocities: Vector | None,
+        accelerations: Vector | None,
+        start_s: float,
+        now_s: float,
     ) -> None:
-        """Replaces the command by a polyline, as joint_trajectory_controller does.
+        """Replaces the command by a curve, as joint_trajectory_controller does.
 
-        Until the first point's time the command moves linearly from the present one to that
-        point; where that time has passed already, the polyline is entered at the present time,
-        as the real controller does (Trajectory::sample in ros2_controllers).
+        Between two points it is the straight line, with velocities the cubic through them, with
+        accelerations too the quintic (Trajectory::interpolate_between_points in ros2_controllers,
+        Jazzy). Until the first point's time it leads there from the present command, velocity
+        and acceleration, as with ``interpolate_from_desired_state``; where that time has passed,
+        the curve is entered at the present time (Trajectory::sample).
 
         Args:
-            points: (time from start in seconds, positions [n]), times strictly increasing.
+            times_s: seconds from the start [m], strictly increasing.
+            positions: [m, n], rad or m.
+            velocities: [m, n], rad/s or m/s, at rest in the last row; or None.
+            accelerations: [m, n], rad/s^2 or m/s^2; or None. Not without velocities.
             start_s: the time that the points count from (header stamp), seconds.
             now_s: the present time, seconds.
 
         Raises:
-            InputError: no point, times out of order, a wrong length or a value that is not
-                finite; the old command stays.
+            InputError: no point, times out of order, a wrong shape, a value that is not finite,
+                or a last point that is not at rest; the old command stays.
         """
-        place = "joint_trajectory"
-        if not points:
-            raise InputError(place, "holds no point", "send at least one")
-        times = np.array([start_s + time for time, _ in points], dtype=np.float64)
-        positions = np.stack([self._checked(q, place) for _, q in points])
-        if not np.isfinite(times).all() or points[0][0] < 0.0:
-            raise InputError(place, "a time is negative or not finite", "count from the stamp")
-        if (np.diff(times) <= 0.0).any():
-            raise InputError(place, "times do not increase", "sort the points by time")
+        since = np.asarray(times_s, dtype=np.float64)
+        if since.ndim != 1 or not len(since):
+            raise InputError(PLACE, "holds no point", "send at least one")
+        if not np.isfinite(since).all() or since[0] < 0.0:
+            raise InputError(PLACE, "a time is negative or not finite", "count from the stamp")
+        if (since[1:] <= since[:-1]).any():
+            raise InputError(PLACE, "times do not increase", "sort the points by time")
+        if accelerations is not None and velocities is None:
+            raise InputError(PLACE, "has accelerations only", "send the velocities too")
+        shape = (len(since), self._joints)
+        knots = np.zeros((len(since), 3, self._joints))
+        for row, given in enumerate((positions, velocities, accelerations)):
+            if given is not None:
+                if np.shape(given) != shape:
+                    raise _wrong_shape(PLACE, given, shape)
+                knots[:, row] = given
+        if not np.isfinite(knots).all():
+            raise _not_finite(PLACE)
+        if np.abs(knots[-1, 1]).max() > REST:
+            raise InputError(PLACE, "is not at rest at its last point", "add the way to rest")
+        degree = 1 if velocities is None else 3 if accelerations is None else 5
+        times = (since + start_s).tolist()
         if now_s < times[0]:
-            present = self.sample(now_s)
-            times = np.concatenate([[now_s], times])
-            positions = np.concatenate([present[None], positions])
-        self._held = HeldCommand(times, positions)
+            times = [now_s, *times]
+            knots = np.concatenate([self._held.state(now_s)[None], knots])
+        self._held = HeldCommand(tuple(times), knots, degree)
 
     def sample(self, now_s: float) -> Vector:
         """The commanded positions [n] at a time in seconds."""
-        times, positions = self._held.times_s, self._held.positions
-        if now_s >= times[-1]:
-            last: Vector = positions[-1].copy()
-            return last
-        if now_s <= times[0]:
-            first: Vector = positions[0].copy()
-            return first
-        after = int(np.searchsorted(times, now_s, side="right"))
-        share = (now_s - times[after - 1]) / (times[after] - times[after - 1])
-        between: Vector = (1.0 - share) * positions[after - 1] + share * positions[after]
-        return between
+        return self._held.sample(now_s)
 
     @property
     def held(self) -> HeldCommand:
@@ -102,14 +179,22 @@ class JointController:
         self._held = command
 
     def _checked(self, positions: Vector, place: str) -> Vector:
-        q = np.asarray(positions, dtype=np.float64)
-        if q.shape != (self._joints,):
-            raise InputError(
-                place, f"has shape {list(q.shape)}, not [{self._joints}]", "send one per joint"
-            )
-        if not np.isfinite(q).all():
-            raise InputError(place, "holds a value that is not finite", "check the publisher")
-        return q
+        given = np.array(positions, dtype=np.float64)
+        if given.shape != (self._joints,):
+            raise _wrong_shape(place, given, (self._joints,))
+        if not np.isfinite(given).all():
+            raise _not_finite(place)
+        return given
+
+
+def _wrong_shape(place: str, given: Vector, shape: tuple[int, ...]) -> InputError:
+    return InputError(
+        place, f"has shape {list(np.shape(given))}, not {list(shape)}", "send one per joint"
+    )
+
+
+def _not_finite(place: str) -> InputError:
+    return InputError(place, "holds a value that is not finite", "check the publisher")
 
 
 class GripperController:

@@ -36,7 +36,7 @@ def build_model(robot: Robot, scene: Scene) -> mujoco.MjModel:
     spec = _robot_spec(robot)
     _set_options(spec, scene)
     _dress(spec, robot)
-    _exclude_neighbours(spec)
+    _exclude_neighbours(spec, robot)
     for body in spec.worldbody.find_all(mujoco.mjtObj.mjOBJ_BODY):
         body.gravcomp = 1.0 if robot.gravity_compensation else 0.0
     for axis in robot.axes:
@@ -116,20 +116,21 @@ def _dress(spec: mujoco.MjSpec, robot: Robot) -> None:
                 harden(geom)
 
 
-def _exclude_neighbours(spec: mujoco.MjSpec) -> None:
-    """No contact between bodies that at most two moving joints join: their shapes overlap."""
+def _exclude_neighbours(spec: mujoco.MjSpec, robot: Robot) -> None:
+    """No contact between bodies that few of the robot's joints join: their shapes overlap."""
     paths: dict[str, list[str]] = {}
     for body in spec.bodies:
         if body.name == "world":
             continue
         upper = paths.get(body.parent.name, [])
-        paths[body.name] = [*upper, body.name] if list(body.joints) else upper
+        moved = any(joint.name in robot.joints for joint in body.joints)
+        paths[body.name] = [*upper, body.name] if moved else upper
     names = [body.name for body in spec.bodies if list(body.geoms) and body.name in paths]
     for index, one in enumerate(names):
         for other in names[index + 1 :]:
             a, b = paths[one], paths[other]
             shared = sum(1 for x, y in zip(a, b, strict=False) if x == y)
-            if len(a) + len(b) - 2 * shared <= 2:
+            if len(a) + len(b) - 2 * shared <= robot.collision.neighbours:
                 spec.add_exclude(bodyname1=one, bodyname2=other)
 
 

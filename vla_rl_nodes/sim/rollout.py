@@ -16,8 +16,9 @@ from vla_rl_nodes.errors import InputError
 from vla_rl_nodes.ingest.proprio import GripperState, quantities, state_vector
 from vla_rl_nodes.robots.kinematics import Kinematics
 from vla_rl_nodes.robots.load import load_robot
-from vla_rl_nodes.safety.filter import Executed, SafetyFilter
+from vla_rl_nodes.safety.filter import Executed, Instant, SafetyFilter, Source
 from vla_rl_nodes.safety.limits import load_limits
+from vla_rl_nodes.safety.stop import Plan
 from vla_rl_nodes.sim.actors import Actor, Decision, Seen
 from vla_rl_nodes.sim.cameras import CameraRenderer
 from vla_rl_nodes.sim.model import TIMESTEP_S
@@ -136,6 +137,9 @@ class _Loop:
         self._gripper = GripperState(self._world.gripper_width, 0.0)
         rng = np.random.default_rng([seed, 0x70C5])
         filter_ns = round(1e9 / self._contract.rates.filter_hz)
+        self._filter_s = filter_ns / 1e9
+        self._knot: Plan | None = None  # the one commanded last
+        self._resting = False
 
         def timer(period_ns: float) -> Timer:
             phase = int(rng.integers(0, int(period_ns) // GRID_NS)) * GRID_NS
@@ -146,8 +150,15 @@ class _Loop:
         self._camera, self._filter_ticks = timer(CAMERA_NS), timer(filter_ns)
         self._reference, self._rewards = timer(REFERENCE_NS), timer(REWARD_NS)
         self._now = START_NS
+        self._measured = self._now, self._world.joint_positions
         self._hear_joint_states()
-        self._filter.arm(self._now, self._world.joint_positions, self._world.gripper_width)
+        self._hear_wrench()
+        self._filter.arm(self._instant, self._world.joint_positions, self._world.gripper_width)
+
+    @property
+    def _instant(self) -> Instant:
+        """Now; both clocks show the simulated time."""
+        return Instant(self._now, self._now)
 
     def run(self, actor: Actor) -> Episode:
         contract = self._contract
@@ -176,8 +187,8 @@ class _Loop:
     def _send(self, stamp_ns: int, decision: Decision) -> None:
         names = self._contract.action.names
         if decision.residual is not None:
-            self._filter.residual(stamp_ns, self._now, names, list(decision.residual))
-        self._filter.command(stamp_ns, self._now, names, list(decision.action))
+            self._filter.residual(stamp_ns, self._instant, names, list(decision.residual))
+        self._filter.command(Source.POLICY, stamp_ns, self._instant, names, list(decision.action))
 
     def _advance_to(self, end_ns: int) -> None:
         while self._now < end_ns:
@@ -190,9 +201,10 @@ class _Loop:
     def _publish(self) -> None:
         now, world = self._now, self._world
         if self._joint_states.due(now):
-            self._hear_joint_states()
+            self._measured = now, world.joint_positions
         if self._gripper_states.due(now):
             self._gripper = GripperState(world.gripper_width, world.gripper_speed)
+            self._hear_wrench()
         if self._proprio.due(now):
             numbers = state_vector(
                 self._rollout.kinematics,
@@ -209,8 +221,16 @@ class _Loop:
             self._status = self._predicate.observe(world.time_s, *world.named_state())
 
     def _hear_joint_states(self) -> None:
-        positions = self._world.joint_positions
-        self._filter.measured(self._now, self._now, self._rollout.robot.joints, positions.tolist())
+        """Of all joint states between two of its ticks the filter looks at the newest alone."""
+        stamp, positions = self._measured
+        self._heard_ns = stamp
+        arrival = Instant(stamp, stamp)
+        self._filter.measured(stamp, arrival, self._rollout.robot.joints, positions.tolist())
+
+    def _hear_wrench(self) -> None:
+        if self._rollout.limits.wrench is not None:  # else nobody looks at it
+            wrench = self._world.external_wrench().tolist()
+            self._filter.wrench(self._now, self._instant, wrench[:3], wrench[3:])
 
     def _capture(self) -> None:
         renderer, (names, values) = self._rollout.renderer, self._world.named_state()
@@ -224,9 +244,12 @@ class _Loop:
                 self._streams[stream.key].add(self._now, self._now + IMAGE_LATENCY_NS, image)
 
     def _tick_filter(self) -> None:
-        output = self._filter.tick(self._now)
-        if output.q_command is not None:
-            self._world.command_positions(output.q_command)
+        if self._measured[0] > self._heard_ns:
+            self._hear_joint_states()
+        names = self._filter.reference_names
+        output = self._filter.tick(self._instant)
+        if output.plan is not None:
+            self._command(output.plan)
         if output.gripper_width is not None:
             self._world.command_gripper(output.gripper_width)
         if output.executed is not None:
@@ -234,8 +257,21 @@ class _Loop:
         # Taken whether it is wanted or not: the timer must not fall behind.
         periodic = self._reference.due(self._now)
         if output.reference is not None and (periodic or output.executed is not None):
-            names = self._contract.action.names
             self._add_vector("safety/reference", dict(zip(names, output.reference, strict=True)))
+
+    def _command(self, plan: Plan) -> None:
+        """Hands a plan to the controller as the graph does: its first knot is due two periods
+        after the tick, and the way there is what is under way already."""
+        first = Plan(*(rows[:1] for rows in plan))
+        last = first if self._knot is None else self._knot
+        self._knot = first
+        still = not (last.v.any() or plan.v.any())
+        if still and self._resting:
+            return  # the controller stays there for ever
+        self._resting = still
+        times = np.arange(1.0, len(plan.q) + 2) * self._filter_s
+        q, v, a = map(np.concatenate, zip(last, plan, strict=True))
+        self._world.command_trajectory(times, q, v, a)
 
     def _add_vector(self, topic: str, named: Mapping[str, float]) -> None:
         for stream in self._contract.streams:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import mujoco
@@ -65,7 +64,8 @@ class World:
                 robot.gripper.speed_max,
                 2.0 * force / robot.gripper.servo.kp,
             )
-        base = self.model.body(robot.base_frame).id
+        base = self._base = self.model.body(robot.base_frame).id
+        self._tool = self.model.body(robot.tool_frame or robot.base_frame).id
         self._robot_bodies = [
             body
             for body in range(self.model.nbody)
@@ -126,19 +126,29 @@ class World:
         self._controller.command_positions(positions)
 
     def command_trajectory(
-        self, points: Sequence[tuple[float, Vector]], start_s: float | None = None
+        self,
+        times_s: Vector,
+        positions: Vector,
+        velocities: Vector | None = None,
+        accelerations: Vector | None = None,
+        start_s: float | None = None,
     ) -> None:
         """Commands a joint trajectory, as joint_trajectory_controller; its end is held for ever.
 
         Args:
-            points: (seconds from the start, positions [n] in rad), times increasing.
+            times_s: seconds from the start [m], increasing.
+            positions: [m, n], rad.
+            velocities: [m, n], rad/s, or None: straight lines.
+            accelerations: [m, n], rad/s^2, or None: cubics.
             start_s: simulated time that the points count from; None for now.
 
         Raises:
             InputError: see :meth:`JointController.command_trajectory`; the old command stays.
         """
         now = self.time_s
-        self._controller.command_trajectory(points, now if start_s is None else start_s, now)
+        self._controller.command_trajectory(
+            times_s, positions, velocities, accelerations, now if start_s is None else start_s, now
+        )
 
     def command_gripper(self, width: float) -> None:
         """Commands the gripper's opening width in metres; held for ever.
@@ -246,11 +256,11 @@ class World:
         estimates. Grasp forces cancel, so that of a held object its weight remains.
         """
         mujoco.mj_rnePostConstraint(self.model, self.data)
-        frame = self.robot.tool_frame or self.robot.base_frame
-        centre = self.data.subtree_com[self.model.body(self.robot.base_frame).id]
-        torque, force = np.split(self.data.cfrc_ext[self._robot_bodies].sum(axis=0), 2)
-        moved = torque + np.cross(centre - self.data.body(frame).xpos, force)
-        return np.concatenate([force, moved])
+        tx, ty, tz, fx, fy, fz = self.data.cfrc_ext[self._robot_bodies].sum(axis=0).tolist()
+        x, y, z = (self.data.subtree_com[self._base] - self.data.xpos[self._tool]).tolist()
+        return np.array(
+            [fx, fy, fz, tx + y * fz - z * fy, ty + z * fx - x * fz, tz + x * fy - y * fx]
+        )
 
     def named_state(self) -> tuple[tuple[str, ...], Vector]:
         """Names and values [nq] of the whole configuration; see sim/named_state.py."""

@@ -1,0 +1,107 @@
+"""A hundred thousand attacked ticks of each robot: no bound is broken, nothing raises."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vla_rl_nodes.bench.safety.figures import Figures
+from vla_rl_nodes.bench.safety.fuzz import FuzzOptions, run_robot
+from vla_rl_nodes.bench.safety.round import run_round
+from vla_rl_nodes.bench.safety.subjects import ROBOTS, mobile_subject, subjects
+from vla_rl_nodes.cli import main
+
+TICKS = 100_000
+HAND_OVERS = 60
+LEAST_MOVING = 0.6  # a filter that stands still is easily safe
+
+
+@pytest.mark.parametrize("name", ROBOTS)
+def test_nothing_is_broken(name: str) -> None:
+    plan = FuzzOptions(seed=1, ticks=TICKS, robots=(name,), jobs=1, hand_overs=HAND_OVERS)
+    result = run_robot(name, plan, lambda _: None)
+    assert result["violations"] == 0, result["reproduce"]
+    assert result["exceptions"] == 0, result["reproduce"]
+    assert result["ticks"] == TICKS
+    assert result["moving_share"] > LEAST_MOVING
+    assert result["hand_overs"]["count"] == HAND_OVERS
+    assert result["hand_overs"]["at_speed"] > HAND_OVERS // 4
+    # Every way to be stopped, and to be bounded, was really used.
+    assert {"armed", "holding", "stopping", "stopped", "faulted", "disarmed"} <= set(
+        result["states"]
+    )
+    reasons = set(result["reasons"])
+    assert {"action_bound", "residual_bound", "joint_velocity", "non_finite", "stale_command",
+            "stale_state", "future_stamp", "wrong_names", "duplicate", "tracking_error",
+            "tick_overrun", "clock_jump", "e_stop", "deadman", "outranked"} <= reasons  # fmt: skip
+
+
+def test_a_round_is_the_same_every_time(tmp_path: Path) -> None:
+    subject = next(subjects("ur5e", tmp_path))
+    told = []
+    for _ in range(2):
+        figures = Figures()
+        found = run_round(subject, (3, 1, 4), 400, figures)
+        report = figures.report()
+        told.append((report["states"], report["reasons"], figures.moving, found))
+    assert told[0] == told[1]
+    other = Figures()
+    run_round(subject, (3, 1, 5), 400, other)
+    assert other.report()["reasons"] != told[0][1]
+
+
+def test_the_judge_sees_what_a_looser_filter_lets_through(tmp_path: Path) -> None:
+    """The judge reads half of the velocity that the filter was given: it must complain."""
+    subject = next(subjects("ur5e", tmp_path))
+    slower = subject.bounds.v_max / 2.0
+    from dataclasses import replace
+
+    strict = replace(subject, bounds=replace(subject.bounds, v_max=slower))
+    found = run_round(strict, (3, 1, 4), 2000, Figures())
+    assert set(found.kinds) == {"velocity"}
+    assert "round 3,1,4 of ur5e_joint_position_20_100" in found.lines[0]
+
+
+def test_a_mobile_base(tmp_path: Path) -> None:
+    figures = Figures()
+    found = run_round(mobile_subject("go2", tmp_path), (1, 2), 4000, figures)
+    assert not found.kinds, found.lines
+    assert figures.exceptions == 0, found.lines
+    assert figures.report()["moving_share"] > LEAST_MOVING
+
+
+def test_the_command_prints_what_machines_read(capsys: pytest.CaptureFixture[str]) -> None:
+    code = main(["bench", "safety", "--seed", "4", "--ticks", "500", "--robot", "ur5e", "--json"])
+    result: Any = json.loads(capsys.readouterr().out)
+    row = result["robots"]["ur5e"]
+    assert code == 0 and list(result["robots"]) == ["ur5e"]
+    assert row["ticks"] == 500 and row["violations"] == row["exceptions"] == 0
+    assert 0 < row["p50_us"] <= row["p99_us"]
+    assert result["bare_calls_us"] > 0
+    assert row["ratio_to_bare"] == pytest.approx(row["p50_us"] / row["bare_us"]["all"], abs=0.01)
+
+
+def test_the_command_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "safety", "--ticks", "300", "--robot", "ur5e"]) == 0
+    printed = capsys.readouterr().out
+    assert "violations" in printed and "ur5e" in printed and "bare calls" in printed
+
+
+def test_an_unknown_robot_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "safety", "--ticks", "10", "--robot", "r2d2"]) != 0
+    told = capsys.readouterr().err.strip().splitlines()
+    assert "r2d2" in told[-1] and "fr3" in told[-1]
+
+
+def test_percentiles_of_the_times() -> None:
+    figures = Figures()
+    figures._times[0, [40, 80]] = [98, 2]
+    figures._times[1, 10] = 100
+    assert figures.percentile_us(0.5) == pytest.approx(41 * 0.25)
+    assert figures.percentile_us(0.99) == pytest.approx(81 * 0.25)
+    assert figures.percentile_us(0.5, busy=True) == pytest.approx(11 * 0.25)
+    assert np.isclose(Figures().percentile_us(0.5), 0.0)

@@ -1,0 +1,140 @@
+"""When the safety filter is armed: with an episode, or by an operator's service call."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from functools import partial
+
+from rclpy.node import Node
+from std_srvs.srv import Trigger
+
+from vla_rl_nodes.episodes.machine import State as EpisodeStates
+from vla_rl_nodes.errors import InputError
+from vla_rl_nodes.nodes.clocks import instant
+from vla_rl_nodes.nodes.complaints import Complaints
+from vla_rl_nodes.nodes.episode_state import EpisodeState
+from vla_rl_nodes.nodes.safety_inputs import SafetyInputs
+from vla_rl_nodes.safety.filter import SafetyFilter
+from vla_rl_nodes.safety.reasons import Reason
+from vla_rl_nodes.safety.state import Instant, State
+
+MODES = ("episode", "service")
+DESCRIPTION = (
+    "What arms the filter. episode: starting an episode does, as soon as it is ready, and its end"
+    " disarms it. service: safety/arm does, and safety/disarm disarms it."
+)
+# What may have stopped a filter before anything has moved, and be over by itself.
+PASSING = Reason.STALE_STATE | Reason.STALE_COMMAND
+
+
+class Arming:
+    """Arms and disarms the filter; offers ``safety/arm``, ``safety/disarm`` and
+    ``safety/reset_e_stop``.
+
+    Args:
+        node: owns the services.
+        safety: the filter.
+        lock: held whenever the filter is called.
+        inputs: where the arm and its gripper are.
+        episode: the episode under way.
+        complaints: gets one line when arming with an episode is refused.
+        mode: one of ``MODES``.
+
+    Raises:
+        InputError: an unknown mode.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        safety: SafetyFilter,
+        lock: threading.Lock,
+        inputs: SafetyInputs,
+        episode: EpisodeState,
+        complaints: Complaints,
+        mode: str,
+    ) -> None:
+        if mode not in MODES:
+            place = f"safety_filter: parameter arming: {mode}"
+            raise InputError(place, "is no way of arming", f"give {' or '.join(MODES)}")
+        self._node, self._filter, self._lock, self._inputs = node, safety, lock, inputs
+        self._episode, self._complaints, self._mode = episode, complaints, mode
+        self._armed_for = ""
+        self.count = 0  # how often it was armed
+        for name, handler in (
+            ("arm", self._arm_by_service),
+            ("disarm", self._disarm),
+            ("reset_e_stop", self._reset_e_stop),
+        ):
+            node.create_service(Trigger, f"safety/{name}", partial(self._serve, name, handler))
+
+    def _serve(
+        self,
+        name: str,
+        handler: Callable[[Instant], str],
+        request: Trigger.Request,
+        response: Trigger.Response,
+    ) -> Trigger.Response:
+        try:
+            with self._lock:
+                response.message = handler(instant(self._node))
+            response.success = True
+            self._node.get_logger().info(f"safety/{name}: {response.message}")
+        except InputError as error:
+            response.success, response.message = False, " ".join(str(error).split())
+        return response
+
+    def _arm_by_service(self, now: Instant) -> str:
+        if self._mode != "service":
+            raise InputError(
+                "arm", "an episode arms here", "start one, or set the parameter arming to service"
+            )
+        self._arm(now)
+        return "armed"
+
+    def _arm(self, now: Instant) -> None:
+        self._filter.arm(now, self._inputs.arm_position(), self._inputs.gripper_width(now.ros_ns))
+
+    def _disarm(self, now: Instant) -> str:
+        self._filter.disarm()
+        return "disarmed, after a stop where the robot moves"
+
+    def _reset_e_stop(self, now: Instant) -> str:
+        self._filter.reset_e_stop(now)
+        return "reset; arm again"
+
+    def follow_episode(self, now: Instant, cause: Reason) -> None:
+        """Arms once for each episode that becomes ready, and disarms when it is over.
+
+        While an episode is only ready nothing has moved, and what stopped the filter then may be
+        over; it is armed once more after that, unless the cause asks for a person. Under the lock.
+
+        Args:
+            now: the tick's time.
+            cause: why the filter is stopped or faulted, as its last tick said.
+        """
+        if self._mode != "episode":
+            return
+        state, episode_id = self._episode.state, self._episode.episode_id
+        if state not in (EpisodeStates.READY, EpisodeStates.RUNNING):
+            if self._armed_for:
+                self._armed_for = ""
+                self._filter.disarm()
+            return
+        halted = self._filter.state in (State.STOPPED, State.FAULTED)
+        again = halted and state is EpisodeStates.READY and not cause & ~PASSING
+        if not episode_id or (self._armed_for == episode_id and not again):
+            return
+        position = self._inputs.position
+        if position is not None and position[0] <= self._episode.ready_ns:
+            return  # measured before the reset ended: the arm is elsewhere by now
+        if self._filter.state in (State.ARMED, State.HOLDING, State.STOPPING):
+            self._filter.disarm()  # the last episode's motion comes to rest first
+            return
+        try:
+            self._arm(now)
+        except InputError as error:
+            self._complaints.say(error)
+            return
+        self._armed_for = episode_id

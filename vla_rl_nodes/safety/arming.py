@@ -1,0 +1,71 @@
+"""Decides whether, and from which joint positions, the filter may take over an arm."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_rl_nodes.errors import InputError
+from vla_rl_nodes.robots.kinematics import Kinematics
+from vla_rl_nodes.robots.model import Robot
+from vla_rl_nodes.robots.tool_frame import tilt_from_rotation
+from vla_rl_nodes.safety.inputs import Sample
+from vla_rl_nodes.safety.limits import SafetyLimits
+from vla_rl_nodes.safety.state import Problem
+
+Array = NDArray[np.float64]
+
+
+def starting_position(
+    robot: Robot,
+    kinematics: Kinematics,
+    limits: SafetyLimits,
+    sample: Sample | Problem,
+    q_measured: Array,
+    commanded: Array | None,
+) -> Array:
+    """Joint positions [n] (rad) that the commanded motion begins from, at rest.
+
+    After a stop the arm goes on from where it was commanded to be, unless it has been moved
+    away from there meanwhile; otherwise from where it was measured.
+
+    Args:
+        robot: position limits.
+        kinematics: the tool's tilt.
+        limits: the greatest tracking error and tilt.
+        sample: the newest joint state, or what is wrong with it.
+        q_measured: where the arm is said to be [n], rad.
+        commanded: where it was last commanded to be [n]; None when it was disarmed.
+
+    Raises:
+        InputError: no fresh joint state, one that does not agree, a position that is not finite
+            or outside its range, or a tool that is tilted too far.
+    """
+    if isinstance(sample, Problem):
+        raise InputError(
+            "arm", f"there is no fresh joint state: {sample.message}", "check the robot's driver"
+        )
+    q = np.array(q_measured, dtype=np.float64)
+    if q.shape != (len(robot.joints),) or not np.isfinite(q).all():
+        raise InputError("arm", "the measured position is not usable", "check the driver")
+
+    def near(other: Array) -> bool:
+        return bool((np.abs(q - other) <= limits.tracking_error_max).all())
+
+    if not near(sample.values):
+        raise InputError("arm", "the arm is not at the given position", "give a fresh one")
+    if commanded is not None and near(commanded):
+        q = commanded.copy()
+    for i, name in enumerate(robot.joints):
+        low, high = robot.position_min[i], robot.position_max[i]
+        if not low <= q[i] <= high:
+            raise InputError(
+                "arm",
+                f"{name} is at {q[i]:.4f} rad, outside {low:.4f}..{high:.4f}",
+                "move the arm by hand",
+            )
+    if limits.arming_tilt_max is not None:
+        tilt = tilt_from_rotation(kinematics.fk(q).rotation)
+        if not tilt <= limits.arming_tilt_max:
+            raise InputError("arm", f"the tool is tilted by {tilt:.2f} rad", "point it down")
+    return q

@@ -1,0 +1,1 @@
+"""What leads the motion: actions become joint targets inside the static limits."""
