@@ -43,7 +43,7 @@ def test_an_action_as_it_was_offered(subject: Subject) -> None:
 def test_a_residual_is_held_to_its_bound_and_the_schedules_share(subject: Subject) -> None:
     base = subject.robot.home
     most = subject.bounds.residual["elbow_joint"]
-    for offered, share in ((0, 0.2), (19, 0.2), (20, 0.6), (60, 1.0)):
+    for offered, share in ((0, 0.2), (10, 0.4), (20, 0.6), (30, 0.7), (70, 1.0)):
         for factor, expected in ((0.999, []), (1.001, ["residual"])):
             check = ActionCheck(subject)
             for _ in range(offered):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +59,6 @@ def test_the_judge_sees_what_a_looser_filter_lets_through(tmp_path: Path) -> Non
     """The judge reads half of the velocity that the filter was given: it must complain."""
     subject = next(subjects("ur5e", tmp_path))
     slower = subject.bounds.v_max / 2.0
-    from dataclasses import replace
-
     strict = replace(subject, bounds=replace(subject.bounds, v_max=slower))
     found = run_round(strict, (3, 1, 4), 2000, Figures())
     assert set(found.kinds) == {"velocity"}

@@ -19,14 +19,21 @@ from .running import CONTRACT, in_motion, speeds, start
 pytestmark = pytest.mark.graph
 
 AT_REST = 0.02  # rad/s
-WITHIN_S = 0.3
+WITHIN_S = 0.3  # along a verified stop, and as far as the arm's drives lag behind it
+LIMITS = load_limits(CONTRACT)
 
 
 @pytest.mark.parametrize(
-    ("killed", "reason"),
-    [("policy", "the policy was silent"), ("safety_filter", "the safety filter was silent")],
+    ("killed", "reason", "within_s"),
+    [
+        # The last command is carried out first; what is not at rest by then is stopped.
+        ("policy", "the policy was silent", LIMITS.stop_after_s + WITHIN_S),
+        ("safety_filter", "the safety filter was silent", WITHIN_S),
+    ],
 )
-def test_arm_is_at_rest_and_within_its_limits(killed: str, reason: str, tmp_path: Path) -> None:
+def test_arm_is_at_rest_and_within_its_limits(
+    killed: str, reason: str, within_s: float, tmp_path: Path
+) -> None:
     robot = load_robot("fr3")
     with start(tmp_path) as running:
         driver = running.driver
@@ -44,13 +51,12 @@ def test_arm_is_at_rest_and_within_its_limits(killed: str, reason: str, tmp_path
     moving = [stamp for stamp, speed in after if speed > AT_REST]
     rest_s = (max(moving, default=died) - died) / 1e9
     print(f"{killed} killed: at rest {rest_s:.3f} s later")
-    assert rest_s < WITHIN_S
+    assert rest_s < within_s
     assert (positions >= robot.position_min).all() and (positions <= robot.position_max).all()
 
     assert result.bag is not None
     assert EpisodeReader(result.bag).closed
-    limits = load_limits(CONTRACT)
-    measured = measure_episode(result.bag, load_contract(CONTRACT), robot, limits)
+    measured = measure_episode(result.bag, load_contract(CONTRACT), robot, LIMITS)
     assert len(measured.limits.commanded.times_s) > 5
     # A machine that stalls may leave a seam, and only it.
     broken = [v for v in measured.limits.violations if v.quantity != "seam"]

@@ -113,6 +113,8 @@ def desk(folder: Path) -> Iterator[Desk]:
     """The simulated arm and the filter, armed by its service, with an enabling switch."""
     limits = yaml.safe_load(resource(f"config/safety/{CONTRACT}.yaml").read_text())
     limits |= {"deadman_timeout_s": 0.3, "first_command_timeout_s": 10.0, "stop_after_s": 5.0}
+    limits |= {"velocity_scale": 0.6, "tool_speed_max": 0.6}
+    limits["wrench"]["force_max"] = 60.0
     path = folder / "limits.yaml"
     path.write_text(yaml.safe_dump(limits))
     specs = [

@@ -71,3 +71,10 @@ def tool_at(x: float, y: float, z: float) -> np.ndarray:
     found = kinematics().solve(robot().home, np.array([x, y, z]), down, iterations=200)
     assert found.converged
     return found.q
+
+
+def along(q: np.ndarray, tool_velocity: list[float]) -> np.ndarray:
+    """Joint velocity that moves the tool so, without turning it."""
+    jacobian = kinematics().jacobian(q)
+    wanted = np.concatenate([tool_velocity, np.zeros(3)])
+    return np.asarray(np.linalg.lstsq(jacobian, wanted, rcond=None)[0])

@@ -14,20 +14,13 @@ from vla_rl_nodes.safety.reasons import NONE, Reason
 from vla_rl_nodes.safety.smoothing import Knot
 from vla_rl_nodes.safety.stop import Plan, Stopping
 
-from .shaped import DT, admissible, kinematics, limits, robot, still, stopping, tool_at
+from .shaped import DT, admissible, along, kinematics, limits, robot, still, stopping, tool_at
 
 
 def coasting(q: np.ndarray, v: np.ndarray) -> tuple[Knot, Plan]:
     """A knot at speed, and a plan that brakes from there."""
     zero = np.zeros(len(q))
     return Knot(q, v, zero), stopping().plan(q + v * DT, v, zero)
-
-
-def along(q: np.ndarray, tool_velocity: list[float]) -> np.ndarray:
-    """Joint velocity that moves the tool so."""
-    jacobian = kinematics().jacobian(q)
-    wanted = np.concatenate([tool_velocity, np.zeros(3)])
-    return np.asarray(np.linalg.lstsq(jacobian, wanted, rcond=None)[0])
 
 
 def test_home_at_rest_and_in_slow_motion_is_admissible() -> None:

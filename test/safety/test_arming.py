@@ -11,6 +11,7 @@ from vla_rl_nodes.errors import InputError
 from vla_rl_nodes.robots.kinematics import Kinematics
 from vla_rl_nodes.robots.load import load_robot
 from vla_rl_nodes.safety.arming import starting_position
+from vla_rl_nodes.safety.clearance import Clearance
 from vla_rl_nodes.safety.inputs import Sample
 from vla_rl_nodes.safety.limits import load_limits
 from vla_rl_nodes.safety.reasons import Reason
@@ -18,14 +19,20 @@ from vla_rl_nodes.safety.state import Instant, Problem
 
 ROBOT, LIMITS = load_robot("fr3"), load_limits("franka_pick")
 KINEMATICS = Kinematics(ROBOT)
+CLEARANCE = Clearance(ROBOT, LIMITS)
 
 
 def start(
-    q: np.ndarray, sample: Sample | Problem | None = None, commanded: np.ndarray | None = None
+    q: np.ndarray,
+    sample: Sample | Problem | None = None,
+    commanded: np.ndarray | None = None,
+    downward: bool = True,
 ) -> np.ndarray:
     if sample is None:
         sample = Sample(0, Instant(0, 0), np.nan_to_num(q))
-    return starting_position(ROBOT, KINEMATICS, LIMITS, sample, q, commanded)
+    return starting_position(
+        ROBOT, KINEMATICS, LIMITS, CLEARANCE, downward, sample, q, commanded
+    )
 
 
 def moved(joint: int, by: float) -> np.ndarray:
@@ -62,3 +69,18 @@ def test_the_measurement_has_to_be_fresh_and_to_agree() -> None:
         start(ROBOT.home, Problem(Reason.STALE_STATE, "it is old"))
     with pytest.raises(InputError, match="not at the given position"):
         start(ROBOT.home, Sample(0, Instant(0, 0), moved(3, 0.16)))
+
+
+def test_a_part_that_is_in_another_is_refused() -> None:
+    down = np.diag([1.0, -1.0, -1.0])
+    found = KINEMATICS.solve(ROBOT.home, np.array([0.5, 0.0, 0.004]), down, iterations=200)
+    assert found.converged
+    with pytest.raises(InputError, match=r"fr3_leftfinger\+fr3_rightfinger and table overlap by"):
+        start(found.q)
+
+
+def test_a_tilt_is_asked_of_downward_tools_only() -> None:
+    tilted = moved(5, 0.5)
+    with pytest.raises(InputError, match="tilted"):
+        start(tilted)
+    np.testing.assert_array_equal(start(tilted, downward=False), tilted)

@@ -55,10 +55,12 @@ def arrive(error: np.ndarray, v: np.ndarray, ticks: int = 400) -> list[np.ndarra
 
 @given(distance=st.floats(-2.0, 2.0), other=st.floats(-2.0, 2.0))
 @settings(max_examples=40, deadline=None)
-def test_a_distance_is_caught_up_with_no_overshoot_to_speak_of(distance: float, other: float) -> None:
+def test_a_distance_is_caught_up_with_no_overshoot_to_speak_of(
+    distance: float, other: float
+) -> None:
     error = np.stack([np.array([distance, other]), ZERO, ZERO])
     for at in arrive(error, ZERO):
-        assert (at[0] * np.sign(error[0]) >= -1e-3).all()  # rad
+        assert (at[0] * np.sign(error[0]) >= -2e-3).all()  # rad
         assert (np.abs(at[1]) <= V * (1 + 1e-9)).all()
 
 

@@ -9,6 +9,7 @@ from vla_rl_nodes.errors import InputError
 from vla_rl_nodes.robots.kinematics import Kinematics
 from vla_rl_nodes.robots.model import Robot
 from vla_rl_nodes.robots.tool_frame import tilt_from_rotation
+from vla_rl_nodes.safety.clearance import Clearance
 from vla_rl_nodes.safety.inputs import Sample
 from vla_rl_nodes.safety.limits import SafetyLimits
 from vla_rl_nodes.safety.state import Problem
@@ -20,6 +21,8 @@ def starting_position(
     robot: Robot,
     kinematics: Kinematics,
     limits: SafetyLimits,
+    clearance: Clearance,
+    downward: bool,
     sample: Sample | Problem,
     q_measured: Array,
     commanded: Array | None,
@@ -33,13 +36,15 @@ def starting_position(
         robot: position limits.
         kinematics: the tool's tilt.
         limits: the greatest tracking error and tilt.
+        clearance: distances between parts and to what is around.
+        downward: whether the actions are of a tool that points down.
         sample: the newest joint state, or what is wrong with it.
         q_measured: where the arm is said to be [n], rad.
         commanded: where it was last commanded to be [n]; None when it was disarmed.
 
     Raises:
         InputError: no fresh joint state, one that does not agree, a position that is not finite
-            or outside its range, or a tool that is tilted too far.
+            or outside its range, parts that overlap, or a tool that is tilted too far.
     """
     if isinstance(sample, Problem):
         raise InputError(
@@ -64,8 +69,22 @@ def starting_position(
                 f"{name} is at {q[i]:.4f} rad, outside {low:.4f}..{high:.4f}",
                 "move the arm by hand",
             )
-    if limits.arming_tilt_max is not None:
+    _refuse_overlap(clearance, q)
+    if downward and limits.arming_tilt_max is not None:
         tilt = tilt_from_rotation(kinematics.fk(q).rotation)
         if not tilt <= limits.arming_tilt_max:
             raise InputError("arm", f"the tool is tilted by {tilt:.2f} rad", "point it down")
     return q
+
+
+def _refuse_overlap(clearance: Clearance, q: Array) -> None:
+    """A part that is in another could go on through it, for all that distances say."""
+    distances = clearance.distances(q)
+    if distances.size and float(distances.min()) < 0.0:
+        worst = int(np.argmin(distances))
+        one, other = clearance.names[worst]
+        raise InputError(
+            "arm",
+            f"{one} and {other} overlap by {-1e3 * distances[worst]:.1f} mm (fingers count as open)",
+            "move the arm by hand, or correct the shapes",
+        )

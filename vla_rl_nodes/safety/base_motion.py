@@ -103,8 +103,12 @@ class BaseMotion:
         self._take(self.plan.after())
 
     def skip(self, ticks: int) -> None:
-        """So many ticks were missed: the base went on at its last velocity, or stopped by its own
-        timeout. The stop is taken up where it was left."""
+        """So many ticks were missed: meanwhile the base has held its last velocity, unless its own
+        timeout has stopped it. It goes on from that velocity."""
+        if ticks > 0:
+            q, v = self._now.q + self._now.v * (ticks * self._stopping.dt), self._now.v
+            self._take(self._stopping.plan(q, v, np.zeros(3)))
+            self.restart_reference()
 
     def restart_reference(self) -> None:
         """The way to the wanted velocity begins anew."""

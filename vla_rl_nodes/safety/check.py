@@ -99,6 +99,12 @@ def _check_parts(robot: Robot, action: Action, place: str, limits: SafetyLimits)
             raise InputError(
                 f"{place}: {key}", f"{robot.name} has no tool frame", "set it to null"
             )
+    if action.kind == "tool_delta" and limits.arming_tilt_max is None:
+        raise InputError(
+            f"{place}: arming_tilt_max",
+            "is null, tool_delta levels the tool at its first motion",
+            "give the greatest tilt, rad, to be armed with",
+        )
     if limits.body is not None and not robot.feet:
         raise InputError(f"{place}: body", f"{robot.name} has no feet", "set it to null")
     sensors = {"wrench": (limits.wrench, robot.topics.wrench),

@@ -107,8 +107,9 @@ class SafetyFilter:
         commanded = None if self._drive is None or self._base else self._drive.q
         sample = self._guards.joints.sample(now)
         q = starting_position(
-            self._robot, self._kinematics, self._limits, sample, q_measured, commanded
-        )
+            self._robot, self._kinematics, self._limits, self._clearance,
+            self._contract.action.kind == "tool_delta", sample, q_measured, commanded,
+        )  # fmt: skip
         self._drive = Drive(
             self._robot, self._kinematics, self._clearance, self._contract, self._limits, q,
             gripper_width,

@@ -72,8 +72,11 @@ class Bounds:
         return -lowest, highest
 
     def residual_share(self, accepted: int) -> float:
-        """The greatest share of the residual bound that up to ``accepted`` residuals may have."""
-        return max(share for after, share in self.schedule if after <= accepted)
+        """The greatest share of the residual bound that any of ``accepted`` residuals may have;
+        it changes linearly between the stages of the schedule."""
+        stages = [after for after, _ in self.schedule]
+        now = float(np.interp(accepted, stages, [share for _, share in self.schedule]))
+        return max(now, *(share for after, share in self.schedule if after <= accepted))
 
 
 def read_bounds(robot_file: Path, safety_file: Path, urdf: Path) -> Bounds:

@@ -37,8 +37,8 @@ def bench_safety(options: argparse.Namespace) -> int:
 def _print(result: dict[str, Any]) -> None:
     table = Table(box=SIMPLE_HEAD)
     for heading in (
-        "robot", "ticks", "moving", "violations", "exceptions", "p50 us", "p99", "cpu p50", "p99", "to bare",
-        "memory", "hand-overs at speed",
+        "robot", "ticks", "moving", "violations", "exceptions", "p50 us", "p99", "cpu p50", "p99",
+        "to bare", "memory", "hand-overs at speed",
     ):  # fmt: skip
         table.add_column(heading, no_wrap=True)
     for name, row in result["robots"].items():

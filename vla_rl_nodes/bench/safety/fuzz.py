@@ -86,7 +86,7 @@ def run_robot(name: str, options: FuzzOptions, told: Callable[[int], None]) -> d
             subject = every[number % len(every)]
             found.add(run_round(subject, (options.seed, index, number), ticks, figures))
             gc.collect()
-            if number == 0:
+            if number == len(every) or number == 0:  # each kind of action was once attacked
                 warm = _resident_kib()
             told(figures.ticks)
         grown = _resident_kib() - warm
