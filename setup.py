@@ -9,7 +9,7 @@ HERE = Path(__file__).resolve().parent
 
 ROS_MESSAGES = [
     "std-msgs", "std-srvs", "sensor-msgs", "geometry-msgs", "trajectory-msgs", "diagnostic-msgs",
-    "rcl-interfaces",
+    "rcl-interfaces", "visualization-msgs",
 ]  # fmt: skip
 NODES = [
     "camera_ingest", "proprio_ingest", "policy", "safety_filter", "episode", "recorder",

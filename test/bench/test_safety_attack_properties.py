@@ -82,6 +82,14 @@ events: st.SearchStrategy[Event] = st.one_of(
 )  # fmt: skip
 
 
+# Full speed first, so that what follows hits an arm in motion.
+bursts = st.builds(
+    lambda corner, periods: Drive(np.tile(np.array(corner), (periods, 1))),
+    st.lists(st.sampled_from([0.0, 1.0, 0.2, 0.7]), min_size=AXES, max_size=AXES),
+    st.integers(3, 10),
+)
+
+
 @cache
 def attacked(name: str) -> tuple[list[Subject], list[list[np.ndarray]]]:
     """A robot's subjects, and for each where it may begin."""
@@ -125,7 +133,8 @@ def test_no_sequence_of_events_breaks_a_bound(name: str, data: st.DataObject) ->
     number = data.draw(st.integers(0, len(every) - 1), label="subject")
     subject = every[number]
     place = data.draw(st.integers(0, len(places[number]) - 1), label="place")
-    sequence = data.draw(st.lists(events, min_size=1, max_size=8), label="events")
+    pairs = st.lists(st.tuples(bursts, events), min_size=2, max_size=6)
+    sequence = [event for pair in data.draw(pairs, label="events") for event in pair]
     rig = Rig(subject, Figures(), 0)
     rig.lag, rig.noise = data.draw(st.integers(1, 4), label="lag"), 0.0
     rig.carry_to(places[number][place])

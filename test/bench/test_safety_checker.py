@@ -308,3 +308,58 @@ def test_a_legs_trunk_too_low() -> None:
 
 def _height(bounds: Bounds, q: Array) -> float:
     return float(Surroundings(bounds).rooms(q, np.zeros(len(q))).height[0])
+
+
+def driven(bounds: Bounds, rows: int) -> Checker:
+    """A judge that has seen so many ticks of the good motion."""
+    checker = Checker(bounds, DT)
+    checker.start(HOME, 0.08)
+    for row in range(rows):
+        checker.tick(GOOD.from_row(row), 0.08)
+    return checker
+
+
+def kinds(checker: Checker) -> set[str]:
+    checker.flush()
+    return {violation.kind for violation in checker.violations}
+
+
+def test_armed_again_where_it_was_held_or_where_it_was_moved_to(bounds: Bounds) -> None:
+    for away in (0.01, 1e-6):  # by hand, or as the drives lag
+        for start in (GOOD.q[-1], GOOD.q[-1] - away):
+            checker = driven(bounds, len(GOOD.q))
+            checker.start(GOOD.q[-1] - away, 0.08)
+            for row in range(5):
+                checker.tick(move(-STEP, start).from_row(row), 0.08)
+            assert kinds(checker) == set()
+
+
+def test_armed_again_from_neither(bounds: Bounds) -> None:
+    checker = driven(bounds, len(GOOD.q))
+    checker.start(GOOD.q[-1] - 0.01, 0.08)
+    checker.tick(move(-STEP, GOOD.q[-1] - 0.02), 0.08)
+    assert "continuity" in kinds(checker)
+
+
+def test_armed_while_the_controller_moves(bounds: Bounds) -> None:
+    checker = driven(bounds, 10)
+    checker.start(GOOD.q[9], 0.08)
+    assert kinds(checker) == {"start"}
+
+
+def test_a_plan_without_arming(bounds: Bounds) -> None:
+    checker = Checker(bounds, DT)
+    checker.tick(GOOD, 0.08)
+    assert kinds(checker) == {"start"}
+
+
+def test_each_violation_says_when_and_of_what(bounds: Bounds) -> None:
+    limit = bounds.a_max.copy()
+    limit[4] = 0.5 * np.abs(GOOD.a[:, 4]).max()
+    checker = driven(replace(bounds, a_max=limit), 12)
+    checker.flush()
+    first = checker.violations[0]
+    assert (first.kind, first.detail, first.tick) == ("acceleration", "fr3_joint5", 0)
+    assert first.tail and 0 < first.excess <= limit[4] * 1.01
+    passed = int(np.argmax(np.abs(GOOD.a[:, 4]) > limit[4]))
+    assert passed < 12

@@ -192,12 +192,13 @@ class Robot(Strict):
         return np.array([axis.home for axis in self.axes])
 
     @cached_property
-    def _margins(self) -> tuple[NDArray[np.bool_], Array, Array]:
-        rows = [axis.velocity_margin for axis in self.axes]
-        has = np.array([row is not None for row in rows])
-        offset = np.array([0.0 if row is None else row.offset for row in rows])
-        deceleration = np.array([0.0 if row is None else row.deceleration for row in rows])
-        return has, offset, deceleration
+    def _margins(self) -> tuple[Array, Array]:
+        """Offsets and doubled decelerations [n]; of a joint without a margin such that its bound
+        is its greatest velocity everywhere."""
+        rows = [(axis.velocity, axis.velocity_margin) for axis in self.axes]
+        offset = np.array([-most if row is None else row.offset for most, row in rows])
+        doubled = np.array([0.0 if row is None else 2.0 * row.deceleration for _, row in rows])
+        return offset, doubled
 
     def velocity_bounds(self, q: Array) -> tuple[Array, Array]:
         """Lowest and highest velocity allowed at ``q``, both of its shape [..., n], rad/s.
@@ -205,12 +206,10 @@ class Robot(Strict):
         Where a joint has a velocity margin, its bounds close as it nears a position limit and
         never force it back from one: lower <= 0 <= upper everywhere.
         """
-        has, offset, deceleration = self._margins
-        if not has.any():
-            highest = np.broadcast_to(self.velocity_max, q.shape)
-            return -highest, highest
-        above = np.sqrt(2.0 * deceleration * np.maximum(self.position_max - q, 0.0)) - offset
-        below = np.sqrt(2.0 * deceleration * np.maximum(q - self.position_min, 0.0)) - offset
-        upper = np.where(has, np.clip(above, 0.0, self.velocity_max), self.velocity_max)
-        lower = np.where(has, np.clip(below, 0.0, self.velocity_max), self.velocity_max)
-        return -lower, upper
+        offset, doubled = self._margins
+        most = self.velocity_max
+        above = np.sqrt(doubled * np.maximum(self.position_max - q, 0.0)) - offset
+        below = np.sqrt(doubled * np.maximum(q - self.position_min, 0.0)) - offset
+        upper: Array = np.minimum(np.maximum(above, 0.0), most)
+        lower: Array = -np.minimum(np.maximum(below, 0.0), most)
+        return lower, upper

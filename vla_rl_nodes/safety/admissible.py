@@ -18,7 +18,7 @@ from vla_rl_nodes.safety.stop import Plan, Stopping
 Array = NDArray[np.float64]
 
 ROUNDING = 1e-9  # rad, rad/s and m
-SPEED_SHARE = 0.995  # of the tool's speed limit: what is left covers what happens inside a tick
+SPEED_SHARE = 0.97  # of the tool's speed limit: what is left covers what happens inside a tick
 
 
 class Verdict(NamedTuple):
@@ -92,7 +92,7 @@ class Admissible:
             return Verdict(reasons)
         rows: set[int] = set()
         if self._tool is not None:
-            reasons |= self._tool_point(q, v, a, self._tool, rows)
+            reasons |= self._tool_point(q, v, self._tool, rows)
         if self._feet:
             reasons |= self._height(q, v, a, rows)
         close = self._clearance.too_close(q)
@@ -174,7 +174,7 @@ class Admissible:
             return Reason.JOINT_POSITION
         return NONE
 
-    def _tool_point(self, q: Array, v: Array, a: Array, levers: Array, rows: set[int]) -> Reason:
+    def _tool_point(self, q: Array, v: Array, levers: Array, rows: set[int]) -> Reason:
         here, jacobian = self._clearance.point(q[0], self._frame)
         moves = float((np.abs(q[1:] - q[0]) @ levers).max())
         if self._inside(here, moves) and self._plainly_slow(q, v, jacobian, levers):
@@ -190,27 +190,23 @@ class Admissible:
                 reasons |= Reason.WORKSPACE
                 rows.update(np.flatnonzero(~inside).tolist())
         if self._speed is not None:
-            fastest = self._fastest_row(q, v, a, points)
+            fastest = self._fastest_row(points)
             if fastest is not None:
                 reasons |= Reason.TOOL_SPEED
                 rows.add(fastest)
         return reasons
 
-    def _fastest_row(self, q: Array, v: Array, a: Array, points: Array) -> int | None:
-        """The plan's row in which the tool is fastest, if it is too fast there.
-
-        Where it may still speed up, by the Jacobian at the knots and as far into the next tick
-        as joints turn from speeding up to braking; beyond, by the way of each tick.
-        """
+    def _fastest_row(self, points: Array) -> int | None:
+        """The plan's row in which the tool is fastest, if it is too fast there: by its way in
+        each tick, and over two ticks around each knot."""
         assert self._speed is not None
         steps = points[1:] - points[:-1]
-        speeds = np.sqrt((steps * steps).sum(axis=1)) / self._dt
-        for row in range(1, min(self._head, len(q))):
-            _, jacobian = self._clearance.point(q[row], self._frame)
-            both = jacobian @ np.stack([v[row], v[row] + a[row] * (0.25 * self._dt)], axis=1)
-            speeds[row - 1] = max(speeds[row - 1], np.sqrt((both * both).sum(axis=0).max()))
-        fastest = int(np.argmax(speeds))
-        return None if speeds[fastest] <= SPEED_SHARE * self._speed else fastest
+        squares = (steps * steps).sum(axis=1)
+        both = steps[1:] + steps[:-1]
+        squares[:-1] = np.maximum(squares[:-1], 0.25 * (both * both).sum(axis=1))
+        fastest = int(np.argmax(squares))
+        most = SPEED_SHARE * self._speed * self._dt
+        return None if squares[fastest] <= most * most else fastest
 
     def _plainly_slow(self, q: Array, v: Array, jacobian: Array, levers: Array) -> bool:
         """A cheap bound on the tool's speed: a column of the Jacobian (its lever long at most)

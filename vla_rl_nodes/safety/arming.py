@@ -85,6 +85,6 @@ def _refuse_overlap(clearance: Clearance, q: Array) -> None:
         one, other = clearance.names[worst]
         raise InputError(
             "arm",
-            f"{one} and {other} overlap by {-1e3 * distances[worst]:.1f} mm (fingers count as open)",
+            f"{one} and {other} overlap by {-1e3 * distances[worst]:.1f} mm, fingers open",
             "move the arm by hand, or correct the shapes",
         )

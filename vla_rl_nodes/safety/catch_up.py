@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-HORIZONS = tuple(range(3, 17))  # numbers of ticks in which a joint may arrive exactly
+HORIZONS = (3, 4, 5, 6, 8, 10, 13, 16)  # numbers of ticks in which a joint may arrive exactly
 LEAST_SHARE = 0.3  # of the jerk limit that an arrival may use, whatever the reference needs
 LEAST_SPEED = 0.05  # of the velocity limit, against a reference that is at the limit itself
 

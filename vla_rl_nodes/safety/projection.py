@@ -17,7 +17,7 @@ Array = NDArray[np.float64]
 OPTIMAL = 1  # daqp's exit flag
 WITHIN = 0.03  # m, how near a pair is to its margin when it becomes a constraint
 INSET = 1e-5  # m and rad, kept from each linearised limit so that the exact check passes
-SPEED_SHARE = 0.985  # of the tool's speed limit, aimed at where it has to be enforced
+SPEED_SHARE = 0.96  # of the tool's speed limit, aimed at where it has to be enforced
 SAG = 0.002  # m, kept from the trunk's height limits: feet move on curves between two knots
 FREE = 1e30  # daqp's infinity
 

@@ -149,10 +149,15 @@ class Checker:
             self.flush()
 
     def _begin(self, plan: PlanLike, measured: Array) -> None:
-        """A segment begins at whichever of the two places the plan begins nearer to."""
+        """A segment begins at whichever of the two places the plan leads back to.
+
+        From rest, a constant jerk reaches the first knot's acceleration a over a sixth of
+        ``a * dt * dt``.
+        """
         assert self._plan is not None
         held = self._plan.q[self._at]
-        if np.abs(plan.q[0] - measured).max() < np.abs(plan.q[0] - held).max():
+        start = plan.q[0] - plan.a[0] * (self._dt * self._dt / 6.0)
+        if np.abs(start - measured).max() < np.abs(start - held).max():
             self._hold(measured)
         self._measured = None
         width = 0.0 if self._width is None else self._width

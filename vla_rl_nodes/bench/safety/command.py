@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -12,16 +13,32 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from vla_rl_nodes.bench.safety.fuzz import HAND_OVERS, FuzzOptions, run_fuzz
+from vla_rl_nodes.bench.safety.fuzz import HAND_OVERS, TICKS_PER_HAND_OVER, FuzzOptions, run_fuzz
 from vla_rl_nodes.bench.safety.subjects import ROBOTS
+
+# What the table shows of each robot, a line each.
+ROWS: tuple[tuple[str, Callable[[dict[str, Any]], str]], ...] = (
+    ("ticks", lambda row: f"{row['ticks']}"),
+    ("violations", lambda row: f"{row['violations']}"),
+    ("exceptions", lambda row: f"{row['exceptions']}"),
+    ("ticks in motion", lambda row: f"{row['moving_share']:.0%}"),
+    ("tick p50, us", lambda row: f"{row['p50_us']:.0f}"),
+    ("tick p99, us", lambda row: f"{row['p99_us']:.0f}"),
+    ("p50 of the processor's time, us", lambda row: f"{row['cpu_p50_us']:.0f}"),
+    ("p99 of the processor's time, us", lambda row: f"{row['cpu_p99_us']:.0f}"),
+    ("p50 to the bare calls", lambda row: f"{row['ratio_to_bare']:.1f}"),
+    ("memory growth, MiB", lambda row: f"{row['memory_growth_kib'] / 1024:+.1f}"),
+    ("hand-overs", lambda row: f"{row['hand_overs']['count']}"),
+    ("with a joint at speed", lambda row: f"{row['hand_overs']['at_speed']}"),
+    ("violations in them", lambda row: f"{row['hand_overs']['violations']}"),
+)
 
 
 def bench_safety(options: argparse.Namespace) -> int:
     """Attacks the filter; 0 only without a violation and without an exception."""
     robots = tuple(dict.fromkeys(options.robot or ROBOTS))
-    plan = FuzzOptions(
-        options.seed, options.ticks, robots, options.jobs, HAND_OVERS, options.round
-    )
+    over = min(HAND_OVERS, -(-options.ticks // TICKS_PER_HAND_OVER))
+    plan = FuzzOptions(options.seed, options.ticks, robots, options.jobs, over, options.round)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
                TimeElapsedColumn())  # fmt: skip
     with Progress(*columns, console=Console(stderr=True)) as bar:
@@ -30,35 +47,18 @@ def bench_safety(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(result, sort_keys=True, allow_nan=False))
     else:
-        _print(result)
+        print_table(result)
     return 0 if result["violations"] == result["exceptions"] == 0 else 1
 
 
-def _print(result: dict[str, Any]) -> None:
-    table = Table(box=SIMPLE_HEAD)
-    for heading in (
-        "robot", "ticks", "moving", "violations", "exceptions", "p50 us", "p99", "cpu p50", "p99",
-        "to bare", "memory", "hand-overs at speed",
-    ):  # fmt: skip
-        table.add_column(heading, no_wrap=True)
-    for name, row in result["robots"].items():
-        over = row["hand_overs"]
-        table.add_row(
-            name,
-            f"{row['ticks']}",
-            f"{row['moving_share']:.0%}",
-            f"{row['violations']}",
-            f"{row['exceptions']}",
-            f"{row['p50_us']:.0f}",
-            f"{row['p99_us']:.0f}",
-            f"{row['cpu_p50_us']:.0f}",
-            f"{row['cpu_p99_us']:.0f}",
-            f"{row['ratio_to_bare']:.1f}",
-            f"{row['memory_growth_kib'] / 1024:+.1f} MiB",
-            f"{over['at_speed']} of {over['count']}, {over['violations']} violations",
-        )
+def print_table(result: dict[str, Any]) -> None:
+    """The result for people."""
+    robots = result["robots"]
+    table = Table("", *robots, box=SIMPLE_HEAD)
+    for text, shown in ROWS:
+        table.add_row(text, *(shown(row) for row in robots.values()))
     Console(file=sys.stdout).print(table)
-    for name, row in result["robots"].items():
+    for name, row in robots.items():
         bare = ", ".join(f"{k} {v:g}" for k, v in row["bare_us"].items() if k != "all")
         print(f"{name}: bare calls {row['bare_us']['all']:g} us ({bare})")
         for kind, count in row["violation_kinds"].items():

@@ -10,7 +10,7 @@ import numpy as np
 from vla_rl_nodes.safety.output import FilterOutput
 from vla_rl_nodes.safety.reasons import Reason
 
-SLOTS = 20_000  # of a histogram of times
+SLOTS = 80_000  # of a histogram of times: 20 ms
 SLOT_NS = 250  # ns; what takes longer than all slots is counted in the last
 
 

@@ -26,8 +26,8 @@ from vla_rl_nodes.bench.safety.subjects import ROBOTS, Subject, mobile_subject, 
 from vla_rl_nodes.errors import InputError
 
 ROUND_TICKS = 4000  # of one filter
-HAND_OVERS = 500
-BASE_SHARE = 0.02  # of the ticks: the robot on wheels
+HAND_OVERS = 500  # at most
+TICKS_PER_HAND_OVER = 200  # of all ticks: short runs have fewer hand-overs
 MOBILE = "go2"  # which robot stands on wheels
 
 Told = Callable[[str, int], None]  # the robot, ticks done
@@ -81,16 +81,14 @@ def run_robot(name: str, options: FuzzOptions, told: Callable[[int], None]) -> d
         bare = _bare(every, options.seed)
         gc.collect()
         gc.freeze()
-        warm = _resident_kib()
+        resident: list[int] = []
         for number, ticks in _rounds(options):
             subject = every[number % len(every)]
             found.add(run_round(subject, (options.seed, index, number), ticks, figures))
             gc.collect()
-            if number == len(every) or number == 0:  # each kind of action was once attacked
-                warm = _resident_kib()
+            resident.append(_resident_kib())
             told(figures.ticks)
-        grown = _resident_kib() - warm
-        report = {**figures.report(), "memory_growth_kib": grown}
+        report = {**figures.report(), "memory_growth_kib": growth(resident)}
         over = _hand_overs(every, options, index, found, figures)
     report["exceptions"] = figures.exceptions
     return {
@@ -151,6 +149,15 @@ def _in_processes(options: FuzzOptions, told: Told) -> list[dict[str, Any]]:
 
 def _worker(name: str, options: FuzzOptions, news: Any) -> dict[str, Any]:
     return run_robot(name, options, lambda ticks: news.put((name, ticks)))
+
+
+def growth(resident: Sequence[int]) -> int:
+    """By how much the memory grew: the median of the last third of the rounds over that of the
+    middle third; the first third warms up, and single rounds differ by what the judge holds."""
+    third = len(resident) // 3
+    if third == 0:
+        return 0
+    return int(np.median(resident[-third:]) - np.median(resident[-2 * third : -third]))
 
 
 def _resident_kib() -> int:

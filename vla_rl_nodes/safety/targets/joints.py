@@ -18,9 +18,10 @@ from vla_rl_nodes.safety.targets.target import Accepted
 
 Array = NDArray[np.float64]
 
-SAME = 1e-9  # rad
-PASSES = 4  # of the sequential programme
+SAME = 1e-6  # rad, of the sequential programme
+PASSES = 3  # of the sequential programme
 SHORTENINGS = 4  # how often a target that is not found to fit is brought half way back
+SPEED_SHARE = 0.95  # of the tool's speed limit: what is left covers the smoothing of the way
 INSET = 1e-6  # m, kept from linearised limits so that the exact check passes
 BOX = 1e-4  # m that the tool may be out of its box at a joint target
 
@@ -130,7 +131,7 @@ class JointTarget:
             return False
         way = self._clearance.point(q, self._frame)[0]
         way = way - self._clearance.point(self._line.now, self._frame)[0]
-        return not float(np.sqrt(way @ way)) <= self._speed * self._period + SAME
+        return not float(np.sqrt(way @ way)) <= 0.96 * self._speed * self._period
 
     def _nearest(self, wanted: Array, q_command: Array) -> Array:
         """The nearest admissible target that is found; the present one where there is none."""
@@ -167,5 +168,5 @@ class JointTarget:
         way = point - start + jacobian @ (wanted - q)
         length = max(float(np.sqrt(way @ way)), SAME)
         along = way / length
-        room = 0.99 * self._speed * self._period - along @ (point - start)
+        room = SPEED_SHARE * self._speed * self._period - along @ (point - start)
         return -(along @ jacobian)[None], np.array([room])

@@ -26,10 +26,11 @@ from vla_rl_nodes.safety.targets.target import Accepted
 Array = NDArray[np.float64]
 
 ITERATIONS = 8  # of each inverse kinematics; a step of 2 cm takes two or three
-PASSES = 5  # of the sequential programme
+PASSES = 3  # of the sequential programme
 SHORTENINGS = 5  # how often a motion that is not found to fit is halved
 EXACT = 1e-9  # m, to which a target keeps its box
-ARRIVED = 1e-8  # rad, of the sequential programme
+ARRIVED = 1e-6  # rad, of the sequential programme
+SPEED_SHARE = 0.95  # of the tool's speed limit: what is left covers the smoothing of the way
 INSET = 1e-6  # m, kept from linearised limits so that the exact check passes
 POSTURE = 1e-3  # weight of the posture against the pose, m/rad
 LEVEL = 30.0  # weight of a downward tool's tilt against its turning
@@ -143,7 +144,7 @@ class ToolTarget:
         reasons, scaled = NONE, deltas
         if self._speed is not None:
             way = float(np.sqrt(deltas[:3] @ deltas[:3]))
-            if way > (most := 0.99 * self._speed * self._period):
+            if way > (most := SPEED_SHARE * self._speed * self._period):
                 scaled, reasons = deltas * (most / way), Reason.TOOL_SPEED
         if self._singularity is not None and scaled.any():
             share = self._share_allowed(self._singularity, scaled)
@@ -163,20 +164,26 @@ class ToolTarget:
         self._stance.begin(self._line.end)
         q, reasons = self._solved(goal, q_command)
         if reasons:
-            for nearest in self._nearest(goal, q_command):
-                q, problems = self._solved(nearest, q_command)
+            q_near, nearest = self._nearest(goal, q_command)
+            for shortening in range(SHORTENINGS):
+                q, problems = self._solved(nearest, q_command, q_near if not shortening else None)
                 if not problems:
-                    goal = nearest
                     break
+                nearest = self._axes.moved(
+                    self._pose, 0.5 * self._axes.deltas(self._pose, nearest)
+                )
             else:
                 return reasons
+            goal = nearest
         self._poses.append(self._pose)
         self._line.go(q)
         self._pose = goal
         return reasons
 
-    def _solved(self, pose: ToolPose, q_command: Array) -> tuple[Array, Reason]:
-        """Joint positions [n] that reach a pose, and what forbids it."""
+    def _solved(
+        self, pose: ToolPose, q_command: Array, near: Array | None = None
+    ) -> tuple[Array, Reason]:
+        """Joint positions [n] that reach a pose, found from ``near`` on, and what forbids it."""
         line = self._line
         inside = self._stance.inside(pose.position)
         if not (np.abs(inside - pose.position) <= EXACT).all():
@@ -186,9 +193,11 @@ class ToolTarget:
         turn = abs(pose.yaw - self._pose.yaw)
         pull = min(1.0, way / 0.01 + turn / 0.1)
         posture = line.end + pull * (self._robot.home - line.end)
+        start = line.end if near is None else near
         result = self._kinematics.solve(
-            line.end, pose.position, pose.rotation, posture=posture, iterations=ITERATIONS
-        )
+            start, pose.position, pose.rotation,
+            posture=posture if near is None else near, iterations=ITERATIONS,
+        )  # fmt: skip
         q = result.q
         if not result.converged:
             at_end = (q <= self._robot.position_min) | (q >= self._robot.position_max)
@@ -197,8 +206,8 @@ class ToolTarget:
         # The box was asked of the pose; what is left is the inverse kinematics' own tolerance.
         return q, reasons | self._stance.problems(q, 1e-5)
 
-    def _nearest(self, goal: ToolPose, q_command: Array) -> list[ToolPose]:
-        """Poses to try, the nearest to ``goal`` that the programmes find first."""
+    def _nearest(self, goal: ToolPose, q_command: Array) -> tuple[Array, ToolPose]:
+        """The joint positions [n] nearest to ``goal`` that the programmes find, and their pose."""
         line, q = self._line, self._line.end
         weights = np.array([1.0, 1.0, 1.0, *[self._length] * 3])
         if self._axes.downward:
@@ -225,12 +234,8 @@ class ToolTarget:
             if np.abs(step).max() < ARRIVED:
                 break
         found = self._kinematics.fk(q)
-        nearest = self._axes.nearest(
-            self._stance.inside(found.position), found.rotation, self._pose
-        )
-        deltas = self._axes.deltas(self._pose, nearest)
-        shares = [0.5**k for k in range(SHORTENINGS)]
-        return [nearest] + [self._axes.moved(self._pose, share * deltas) for share in shares[1:]]
+        inside = self._stance.inside(found.position)
+        return q, self._axes.nearest(inside, found.rotation, self._pose)
 
     def _six(self, q: Array) -> tuple[ToolPose, Array]:
         """The tool's pose and its Jacobian [6, n] at ``q`` [n]."""

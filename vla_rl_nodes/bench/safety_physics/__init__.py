@@ -1,0 +1,1 @@
+"""Pushes against the safety filter's limits with physics on, measured by the simulator."""
