@@ -64,6 +64,20 @@ def add_bench(commands: Any) -> None:
         "--round", type=whole(0), metavar="N", help="only this round, as a violation names it"
     )
 
+    text = "pushes at table, own body, walls and stops with physics on, measured by the simulator"
+    parser = add(bench, "safety-physics", text, _safety_physics)
+    parser.add_argument("--seed", type=whole(0), default=0, help="of the states and the pushes")
+    parser.add_argument(
+        "--states", type=whole(1), default=200, metavar="N", help="random states of each robot"
+    )
+    parser.add_argument(
+        "--robot", action="append", metavar="NAME", help="repeatable; default: all of them"
+    )
+    parser.add_argument(
+        "--episodes", type=whole(0), default=50, metavar="N",
+        help="of the expert, which the filter must not change",
+    )  # fmt: skip
+
 
 def _rtc(options: argparse.Namespace) -> int:
     from vla_rl_nodes.bench.rtc.command import bench_rtc
@@ -87,3 +101,9 @@ def _safety(options: argparse.Namespace) -> int:
     from vla_rl_nodes.bench.safety.command import bench_safety
 
     return bench_safety(options)
+
+
+def _safety_physics(options: argparse.Namespace) -> int:
+    from vla_rl_nodes.bench.safety_physics.command import bench_safety_physics
+
+    return bench_safety_physics(options)

@@ -16,6 +16,8 @@ from vla_rl_nodes.safety.state import Problem
 
 Array = NDArray[np.float64]
 
+HELD = 0.02  # rad, between command and measurement of a joint that its controller holds
+
 
 def starting_position(
     robot: Robot,
@@ -29,8 +31,9 @@ def starting_position(
 ) -> Array:
     """Joint positions [n] (rad) that the commanded motion begins from, at rest.
 
-    After a stop the arm goes on from where it was commanded to be, unless it has been moved
-    away from there meanwhile; otherwise from where it was measured.
+    An arm that is about where it was last commanded to be is held there by its controller, and
+    goes on from there: from where it sags to, the controller would leap. One that has been moved
+    away meanwhile goes on from where it was measured.
 
     Args:
         robot: position limits.
@@ -40,7 +43,7 @@ def starting_position(
         downward: whether the actions are of a tool that points down.
         sample: the newest joint state, or what is wrong with it.
         q_measured: where the arm is said to be [n], rad.
-        commanded: where it was last commanded to be [n]; None when it was disarmed.
+        commanded: where it was last commanded to be [n]; None before the first arming.
 
     Raises:
         InputError: no fresh joint state, one that does not agree, a position that is not finite
@@ -54,12 +57,9 @@ def starting_position(
     if q.shape != (len(robot.joints),) or not np.isfinite(q).all():
         raise InputError("arm", "the measured position is not usable", "check the driver")
 
-    def near(other: Array) -> bool:
-        return bool((np.abs(q - other) <= limits.tracking_error_max).all())
-
-    if not near(sample.values):
+    if not (np.abs(q - sample.values) <= limits.tracking_error_max).all():
         raise InputError("arm", "the arm is not at the given position", "give a fresh one")
-    if commanded is not None and near(commanded):
+    if commanded is not None and (np.abs(q - commanded) <= HELD).all():
         q = commanded.copy()
     for i, name in enumerate(robot.joints):
         low, high = robot.position_min[i], robot.position_max[i]

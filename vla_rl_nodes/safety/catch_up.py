@@ -35,6 +35,8 @@ class CatchUp:
         self._limit = np.stack([jerk, acceleration])[:, None]
         self._least = LEAST_SHARE * jerk
         self._ways = _ways_back(dt)
+        # From rest no joint can come this far in the longest of the horizons.
+        self._far = acceleration * (HORIZONS[-1] * dt) ** 2 / 4.0
         joints = len(velocity)
         self._ruckig = ruckig.Ruckig(joints)
         self._problem = ruckig.InputParameter(joints)
@@ -57,6 +59,8 @@ class CatchUp:
         led_a = reference[1]
         able = (np.abs(led_a) <= self._acceleration) & (np.abs(j) <= self._jerk)
         led_a, led_j = np.where(able, led_a, 0.0), np.where(able, j, 0.0)
+        if (np.abs(error[0]) > self._far).all():
+            return self._shortest(error, a, reference[0])
         jerk, arrives = self._arrival(np.vstack([error, a - led_a]), led_a, led_j)
         wanted = a + (led_j + jerk) * self._dt
         if arrives.all():

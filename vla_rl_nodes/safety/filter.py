@@ -66,6 +66,7 @@ class SafetyFilter:
         self._bounds = ActionBounds(robot, contract.action, limits)
         self._course = Course()
         self._drive: Drive | None = None
+        self._held: Array | None = None  # commanded last, over disarming too
         self._pose: Array | None = None
         self._now = Instant(0, 0)
         self._paused = self._yielding = False
@@ -104,7 +105,7 @@ class SafetyFilter:
         self._guards.refuse_arming(now)
         if not 0.0 <= gripper_width < np.inf:
             raise InputError("arm", "the measured position is not usable", "check the gripper")
-        commanded = None if self._drive is None or self._base else self._drive.q
+        commanded = None if self._base else self._held
         sample = self._guards.joints.sample(now)
         q = starting_position(
             self._robot, self._kinematics, self._limits, self._clearance,
@@ -117,7 +118,7 @@ class SafetyFilter:
         self._guards.joints.follow_clocks(now)
         self._arbiter.begin(now)
         self._course.begin()
-        self._pose, self._now = self._drive.pose, now
+        self._pose, self._now, self._held = self._drive.pose, now, q
         self._paused = self._yielding = False
 
     def disarm(self) -> None:
@@ -274,7 +275,7 @@ class SafetyFilter:
         return True
 
     def _look_at(self, drive: Drive) -> None:
-        self._pose = drive.pose
+        self._pose, self._held = drive.pose, drive.q
 
     def _output(self, drive: Drive | None, executed: Executed | None) -> FilterOutput:
         """This tick's output; ``drive`` where something is commanded."""

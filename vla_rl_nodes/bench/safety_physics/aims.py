@@ -6,7 +6,6 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import NamedTuple
 
-import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
@@ -64,9 +63,6 @@ class Aims:
 
     def __init__(self, setting: Setting, meter: Meter, random: np.random.Generator) -> None:
         self._setting, self._meter, self._random = setting, meter, random
-        self._model = setting.world.model
-        self._scratch = mujoco.MjData(self._model)
-        self._qpos = [int(self._model.joint(n).qposadr[0]) for n in setting.robot.joints]
         self._kinematics = Kinematics(setting.robot)
 
     @property
@@ -91,15 +87,15 @@ class Aims:
         at = np.array([0.0, 0.0, random.uniform(0.1, 0.6)])
         way: Array | None = None
         if aim is Aim.TABLE:
-            goal = self._draw(start, lambda: -self._meter.least_room(self._scratch, table=True))
+            goal = self._draw(start, lambda q: -self._meter.least_room(q, table=True))
             way = np.array([*random.uniform(-0.3, 0.3, 2), -1.0])
         elif aim is Aim.BODY:
-            goal = self._draw(start, lambda: -self._meter.least_room(self._scratch, table=False))
+            goal = self._draw(start, lambda q: -self._meter.least_room(q, table=False))
         elif aim is Aim.EDGE:
             axis, upper = index // 2 % 3, index % 2 == 1
             way = np.zeros(3)
             way[axis] = 1.0 if upper else -1.0
-            goal = self._draw(start, lambda: self._past(axis, upper))
+            goal = self._draw(start, lambda q: self._past(q, axis, upper))
         else:
             goal, joint = start.copy(), index // 2 % len(low)
             goal[joint] = high[joint] + 0.05 if index % 2 else low[joint] - 0.05
@@ -107,28 +103,26 @@ class Aims:
             turn[index // 2 % 3] = 1.0 if index % 2 else -1.0
         return Push(aim, start, goal, way, at, turn)
 
-    def _draw(self, start: Array, depth: Callable[[], float]) -> Array:
+    def _draw(self, start: Array, depth: Callable[[Array], float]) -> Array:
         """A configuration [n] that is deep in what is aimed at, or the deepest one drawn."""
         robot, deepest, goal = self._setting.robot, -np.inf, start
         for _ in range(400):
             q = self._random.uniform(robot.position_min, robot.position_max)
-            self._look(q)
-            found = depth()
+            found = depth(q)
             if found > deepest:
                 deepest, goal = found, q
             if deepest >= BEYOND:
                 break
         return goal
 
-    def _past(self, axis: int, upper: bool) -> float:
+    def _past(self, q: Array, axis: int, upper: bool) -> float:
         """How far the tool is out of one wall of its box, or the trunk too high or low, m."""
-        limits, data = self._setting.limits, self._scratch
+        limits = self._setting.limits
         if limits.body is not None:
-            height = self._meter.height(data)
+            height = self._meter.height(self._meter.look(q))
             return height - limits.body.height_max if upper else limits.body.height_min - height
-        box, tool = limits.workspace, self._setting.robot.tool_frame
-        assert box is not None and tool is not None
-        point = data.xpos[self._model.body(tool).id]
+        box, point = limits.workspace, self._meter.tool(self._meter.look(q))
+        assert box is not None
         return float(point[axis] - box.upper[axis] if upper else box.lower[axis] - point[axis])
 
     def _anywhere(self) -> Array:
@@ -150,25 +144,13 @@ class Aims:
         robot, limits, meter = self._setting.robot, self._setting.limits, self._meter
         if not ((q > robot.position_min) & (q < robot.position_max)).all():
             return False
-        self._look(q)
-        if robot.tool_frame is not None:
-            point = np.array(self._scratch.xpos[self._model.body(robot.tool_frame).id])
-            if meter.outside(point) > -FREE:
-                return False
+        if robot.tool_frame is not None and meter.outside(meter.tool(meter.look(q))) > -FREE:
+            return False
         if limits.body is not None:
-            height = meter.height(self._scratch)
+            height = meter.height(meter.look(q))
             if not limits.body.height_min + FREE < height < limits.body.height_max - FREE:
                 return False
-        return all(meter.least_room(self._scratch, table=table) > FREE for table in (True, False))
-
-    def _look(self, q: Array) -> None:
-        """Puts the scratch state at ``q`` [n], the gripper open."""
-        self._scratch.qpos[:] = self._setting.world.model.qpos0
-        self._scratch.qpos[self._qpos] = q
-        gripper = self._setting.robot.gripper
-        for name in gripper.joints if gripper is not None else ():
-            self._scratch.qpos[self._model.joint(name).qposadr[0]] = gripper.width_max / 2.0
-        mujoco.mj_kinematics(self._model, self._scratch)
+        return all(meter.least_room(q, table=table) > FREE for table in (True, False))
 
 
 def action_of(push: Push, contract: Contract, position: Array, rotation: Array) -> Array:

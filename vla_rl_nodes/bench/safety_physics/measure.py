@@ -36,6 +36,7 @@ class Peaks:
         room: smallest distance less margin, m, to the table and between own parts; ``LOOK``
             where nothing came so near.
         nearest: the geometries that came so near.
+        asked: smallest distance less margin at commanded positions, m; at most ``LOOK``.
         box: how far the tool point was out of its box, m; negative: inside.
         height: how far the trunk was out of its height limits, m; negative: inside.
         stops: how far a joint was out of its range, rad; negative: inside.
@@ -48,6 +49,7 @@ class Peaks:
         self.touching = ""
         self.room = {True: LOOK, False: LOOK}  # by whether it is the table's
         self.nearest = {True: "", False: ""}
+        self.asked = LOOK
         self.box = self.height = self.stops = -np.inf
         self.joint_speed = self.tool_speed = 0.0
 
@@ -74,6 +76,12 @@ class Meter:
         self._tool = None if robot.tool_frame is None else model.body(robot.tool_frame).id
         self._feet = [model.body(foot).id for foot in robot.feet]
         self._base = base
+        self._scratch = mujoco.MjData(model)
+        fingers = () if robot.gripper is None else robot.gripper.joints
+        self._qpos, self._fingers = (
+            [int(model.joint(joint).qposadr[0]) for joint in joints]
+            for joints in (robot.joints, fingers)
+        )
         self.restart()
 
     def restart(self) -> None:
@@ -120,10 +128,30 @@ class Meter:
         feet = min(data.xpos[foot][2] for foot in self._feet)
         return float(data.xpos[self._base][2] - feet)
 
-    def least_room(self, data: mujoco.MjData, *, table: bool) -> float:
-        """Smallest distance less margin, m, in another state of the same model; at most LOOK."""
+    def tool(self, data: mujoco.MjData) -> Array:
+        """The tool point [3], m."""
+        assert self._tool is not None
+        return np.array(data.xpos[self._tool])
+
+    def look(self, q: Array) -> mujoco.MjData:
+        """Another state of the same model: the robot at ``q`` [n], rad, its gripper open."""
+        scratch, gripper = self._scratch, self._setting.robot.gripper
+        scratch.qpos[self._qpos] = q
+        scratch.qpos[self._fingers] = 0.0 if gripper is None else gripper.width_max / 2.0
+        mujoco.mj_kinematics(self._world.model, scratch)
+        return scratch
+
+    def least_room(self, q: Array, *, table: bool) -> float:
+        """Smallest distance less margin at ``q`` [n] with the gripper open, m; at most LOOK."""
+        data = self.look(q)
         rooms = [self._room(data, pair) for pair in self.pairs if pair.table == table]
         return min(rooms, default=LOOK)
+
+    def commanded(self, q: Array) -> None:
+        """Takes the distances at commanded positions [n]: what the drives were asked for."""
+        self.peaks.asked = min(
+            self.peaks.asked, self.least_room(q, table=True), self.least_room(q, table=False)
+        )
 
     def _room(self, data: mujoco.MjData, pair: Pair) -> float:
         most = pair.margin + LOOK

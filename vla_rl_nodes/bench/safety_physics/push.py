@@ -48,9 +48,7 @@ def run_push(
 
 
 class _Run:
-    def __init__(
-        self, setting: Setting, contract: Contract, meter: Meter, push: Push
-    ) -> None:
+    def __init__(self, setting: Setting, contract: Contract, meter: Meter, push: Push) -> None:
         self._setting, self._contract, self._meter, self._push = setting, contract, meter, push
         self._world = setting.world
         limits = limits_for(setting.limits, contract)
@@ -73,7 +71,8 @@ class _Run:
         self._filter.arm(self._instant, self._world.joint_positions, width)
         fastest, reasons, fault = 0.0, NONE, ""
         for tick in range(round(seconds / self._dt)):
-            self._hear()
+            if tick > 0:
+                self._hear()
             if tick % ticks == 0 and not fault:
                 self._send()
             output = self._filter.tick(self._instant)
@@ -115,6 +114,7 @@ class _Run:
         plan = output.plan
         if plan is None:
             return 0.0
+        self._meter.commanded(plan.q[0])
         times = np.arange(1.0, len(plan.q) + 1.0) * self._dt
         self._world.command_trajectory(times, plan.q, plan.v, plan.a)
         if output.gripper_width is not None:

@@ -35,13 +35,14 @@ def push_robot(
 ) -> dict[str, Any]:
     """Pushes a robot at everything from each state; plain numbers.
 
-    A trial is bad that has a contact, a distance below its margin by more than ``LAG``, or a
-    stop of the filter: the counts of each are ``contacts``, ``too_close`` and ``faults``.
+    A trial is bad that has a contact, a distance below its margin or a tool out of its box (with
+    its tolerance) by more than ``LAG``, or a filter that stopped: the counts of each are
+    ``contacts``, ``too_close``, ``outside`` and ``faults``.
     """
     setting = load_setting(name)
     meter = Meter(setting)
     variants = contracts(setting.robot)
-    tally = Tally()
+    tally = Tally(setting.limits.workspace_tolerance)
     for state in range(options.states):
         contract = variants[state % len(variants)]
         aims = Aims(setting, meter, np.random.default_rng([options.seed, state]))
@@ -58,9 +59,14 @@ def push_robot(
 
 
 class Tally:
-    """The extremes over many pushes."""
+    """The extremes over many pushes.
 
-    def __init__(self) -> None:
+    Args:
+        tolerance: by which the tool may be out of its box, m.
+    """
+
+    def __init__(self, tolerance: float) -> None:
+        self._tolerance = tolerance
         self.unfiltered: list[Peaks] = []
         self._outcomes: list[tuple[Aim, Outcome, str]] = []
 
@@ -76,12 +82,15 @@ class Tally:
             if max(o.joint_speed, o.peaks.joint_speed, o.peaks.tool_speed) > FULL_SPEED
         ]  # fmt: skip
         bad = [
-            f"{label}: {_complaint(o)}" for _, o, label in rows if _complaint(o)
+            f"{label}: {complaint}"
+            for _, o, label in rows
+            if (complaint := _complaint(o, self._tolerance))
         ]
         return {
             "trials": len(rows),
             "contacts": sum(o.peaks.contacts > 0 for _, o, _ in rows),
             "too_close": sum(_least(o.peaks) < -LAG for _, o, _ in rows),
+            "outside": sum(_outside(o.peaks, self._tolerance) for _, o, _ in rows),
             "faults": sum(bool(o.fault) for _, o, _ in rows),
             "by_target": {a.value: _extremes([o for b, o, _ in rows if b is a])
                           for a in dict.fromkeys(a for a, _, _ in rows)},
@@ -95,13 +104,19 @@ class Tally:
         }  # fmt: skip
 
 
-def _complaint(outcome: Outcome) -> str:
+def _outside(peaks: Peaks, tolerance: float) -> bool:
+    return peaks.box > tolerance + LAG
+
+
+def _complaint(outcome: Outcome, tolerance: float) -> str:
     peaks = outcome.peaks
     if peaks.contacts:
         return f"contact of {peaks.touching}"
     if _least(peaks) < -LAG:
         table = peaks.room[True] < peaks.room[False]
         return f"{peaks.nearest[table]} {-1e3 * peaks.room[table]:.2f} mm inside the margin"
+    if _outside(peaks, tolerance):
+        return f"the tool {1e3 * peaks.box:.2f} mm out of its box"
     return f"stopped by {outcome.fault}" if outcome.fault else ""
 
 
@@ -118,6 +133,7 @@ def _extremes(outcomes: list[Outcome]) -> dict[str, Any]:
         "trials": len(peaks),
         "table_room_mm": _room(peaks, table=True),
         "body_room_mm": _room(peaks, table=False),
+        "commanded_room_mm": round(1e3 * min((p.asked for p in peaks), default=LOOK), 4),
         "box_overshoot_mm": _most([1e3 * p.box for p in peaks]),
         "height_overshoot_mm": _most([1e3 * p.height for p in peaks]),
         "stop_overshoot_mrad": _most([1e3 * p.stops for p in peaks]),

@@ -82,6 +82,4 @@ def contracts(robot: Robot) -> tuple[Contract, ...]:
 
 def limits_for(limits: SafetyLimits, contract: Contract) -> SafetyLimits:
     """The same limits for a contract's axes, with residuals, which nobody sends here, at zero."""
-    return limits.model_copy(
-        update={"residual_bound": dict.fromkeys(contract.action.names, 0.0)}
-    )
+    return limits.model_copy(update={"residual_bound": dict.fromkeys(contract.action.names, 0.0)})

@@ -136,6 +136,9 @@ class JointTarget:
     def _nearest(self, wanted: Array, q_command: Array) -> Array:
         """The nearest admissible target that is found; the present one where there is none."""
         line, q = self._line, self._line.end
+        clipped = self._clipped(wanted, q_command)
+        if not self._problems(clipped, q_command):
+            return clipped
         for _ in range(PASSES):
             allowed = self._range.allowed(q, line.now, line.end, q_command)
             rows = self._stance.rows(q)
@@ -159,6 +162,14 @@ class JointTarget:
                 return q
             q = 0.5 * (q + line.end)
         return line.end
+
+    def _clipped(self, wanted: Array, q_command: Array) -> Array:
+        """The nearest target where only the joints' own limits count."""
+        line, at = self._line, self._line.end
+        for _ in range(2):  # velocity limits depend on the position
+            allowed = self._range.allowed(at, line.now, line.end, q_command)
+            at = np.minimum(np.maximum(wanted, allowed.low), allowed.high)
+        return at
 
     def _speed_row(self, q: Array, wanted: Array) -> tuple[Array, Array]:
         """The tool's way over the period, along the direction that is wanted, as one row."""

@@ -1,0 +1,76 @@
+"""Just outside a limit, targets change a command by hardly more than the true projection does.
+
+The truth is the nearest admissible target that SLSQP finds offline, from several starts, on the
+nonlinear problem with exact distances (:mod:`.truth`). The distance between what is asked and
+what is accepted is measured in metres, with rotations times ``rotation_length``, for actions of
+the tool, and in radians for actions of the joints. Run
+
+    pytest -s -m nightly test/safety/targets/test_projection_truth.py
+
+for the distribution of the filter's distance over the true one.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from .near import Case, cases, goal_of, scene_of, wanted
+from .scenes import Array, settle
+from .truth import Limits, Pose, nearest
+
+FLOOR = 1e-5  # m or rad: what targets keep from a linearised limit, several times over
+
+KINDS = (
+    *(("fr3", kind, limit)
+      for kind in ("tool_delta", "tool_pose_delta", "joint_position")
+      for limit in ("face", "edge", "corner", "plane", "obstacle", "self", "velocity", "range")),
+    *(("fr3_plain", kind, "range")
+      for kind in ("tool_delta", "tool_pose_delta", "joint_position")),
+    *(("ur5e", "joint_delta", limit) for limit in ("face", "plane", "obstacle", "self",
+                                                   "velocity")),
+    ("ur5e_narrow", "joint_delta", "range"),
+    *(("go2", "joint_delta", limit) for limit in ("range", "velocity", "self", "height")),
+)  # fmt: skip
+
+
+class Measured(NamedTuple):
+    """How far the accepted target is from the one asked for, and how far it has to be; m or
+    rad."""
+
+    filter: float
+    truth: float
+
+    @property
+    def ratio(self) -> float:
+        """Filter over truth, both beyond the floor."""
+        return max(self.filter - FLOOR, self.truth) / max(self.truth, FLOOR)
+
+
+def measure(case: Case) -> Measured:
+    scene, q0 = case.scene, case.q0
+    target = scene.target(q0)
+    target.accept(case.action, q0)
+    end = settle(target)
+    within = Limits(scene, q0)
+    asked = wanted(scene, q0, case.action)
+    assert asked is not None
+    starts = [end, q0, asked, 0.5 * (q0 + asked)]
+    if scene.kind.startswith("joint"):
+        return Measured(
+            float(np.linalg.norm(end - asked)), nearest(lambda q: q - asked, within, starts)
+        )
+    length, goal = scene.limits.rotation_length, goal_of(scene, q0, case.action)
+
+    def error(q: Array) -> Array:
+        return goal.error(Pose(*scene.kinematics.fk(q)), length)
+
+    def level(q: Array) -> Array:
+        return scene.kinematics.fk(q).rotation[:2, 2]
+
+    down = scene.kind == "tool_delta"
+    truth = nearest(error, within, starts, level if down else None)
+    return Measured(float(np.linalg.norm(error(end))), truth)

@@ -1,0 +1,162 @@
+"""What the topics held during one trial: heard raw, sorted into plain arrays afterwards."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
+from numpy.typing import NDArray
+from rclpy.serialization import deserialize_message
+from sensor_msgs.msg import JointState
+from trajectory_msgs.msg import JointTrajectory
+
+from vla_rl_nodes.contract.decode import stamp_ns
+from vla_rl_nodes.demo.curve import Trajectory, read_trajectory
+from vla_rl_nodes.nodes.driver import Driver
+from vla_rl_nodes.nodes.qos import RECORD, RECORD_LATCHED, RECORD_SENSOR
+from vla_rl_nodes.robots.model import Robot
+
+Array = NDArray[np.float64]
+Stamps = NDArray[np.int64]
+
+FILTER, POLICY, EPISODE = "safety/status", "policy/status", "episode/state"
+LONGEST = 60_000  # messages kept of a topic
+
+
+class Said(NamedTuple):
+    """A status as it was heard: when it was published, what it says, its values."""
+
+    publish_ns: int
+    message: str
+    values: dict[str, str]
+
+
+class Trace(NamedTuple):
+    """One trial's record, times in ns on the clock that stamps messages.
+
+    Attributes:
+        joints_ns: capture stamps of the joint states [m], rising.
+        q: measured positions [m, n], rad.
+        v: measured speeds [m, n], rad/s.
+        fingers_ns: capture stamps of the gripper's states [k], rising.
+        fingers: measured positions of the finger joints [k, f], m.
+        commands: messages to the arm's controller, in order of publication.
+        unusable: publication times of messages that no controller should be given.
+        filter: what the filter said.
+        policy: what the policy said.
+        episode: what the episode node said.
+    """
+
+    joints_ns: Stamps
+    q: Array
+    v: Array
+    fingers_ns: Stamps
+    fingers: Array
+    commands: list[Trajectory]
+    unusable: list[int]
+    filter: list[Said]
+    policy: list[Said]
+    episode: list[Said]
+
+
+class Ears:
+    """Listens to the robot's topics through a driver's node, without a gap between two trials.
+
+    Args:
+        driver: owns the subscriptions.
+        robot: names the topics.
+    """
+
+    def __init__(self, driver: Driver, robot: Robot) -> None:
+        self._robot = robot
+        topics = robot.topics
+        assert topics.trajectory_command is not None and robot.gripper is not None
+        assert topics.gripper_joint_states is not None
+        self._command, self._gripper = topics.trajectory_command, topics.gripper_joint_states
+        self._heard: dict[str, deque[tuple[int, bytes]]] = {}
+        self.joints: deque[tuple[int, Any]] = deque(maxlen=LONGEST)
+        self._node = driver.node
+        self._listen(JointTrajectory, self._command, RECORD)
+        self._listen(JointState, self._gripper, RECORD_SENSOR)
+        for topic in (FILTER, POLICY):
+            self._listen(DiagnosticArray, topic, RECORD)
+        self._listen(DiagnosticArray, EPISODE, RECORD_LATCHED)
+        self._node.create_subscription(
+            JointState, topics.joint_states, self._hear_joints, RECORD_SENSOR
+        )
+
+    def _listen(self, kind: type[Any], topic: str, profile: Any) -> None:
+        self._heard[topic] = deque(maxlen=LONGEST)
+        self._node.create_subscription(kind, topic, partial(self._hear, topic), profile, raw=True)
+
+    def _hear(self, topic: str, data: bytes, info: dict[str, int]) -> None:
+        now = self._node.get_clock().now().nanoseconds
+        self._heard[topic].append((info.get("source_timestamp", 0) or now, data))
+
+    def _hear_joints(self, message: JointState) -> None:
+        self.joints.append((stamp_ns(message), message))
+
+    def speed(self) -> float:
+        """Largest joint speed heard last, rad/s."""
+        return float(np.abs(self.joints[-1][1].velocity).max()) if self.joints else 0.0
+
+    def rest_since(self, after_ns: int, at_rest: float, lasting_ns: int) -> int | None:
+        """Since when, after a time, no joint has been faster; None unless it has lasted."""
+        since: int | None = None
+        rows = list(self.joints)
+        for stamp, message in reversed(rows):
+            if stamp < after_ns or np.abs(message.velocity).max() >= at_rest:
+                break
+            since = stamp
+        return since if since is not None and rows[-1][0] - since >= lasting_ns else None
+
+    def take(self) -> Trace:
+        """Everything since the last call, and begins anew."""
+        joints, self.joints = self.joints, deque(maxlen=LONGEST)
+        raw = dict(self._heard)
+        for topic in raw:
+            self._heard[topic] = deque(maxlen=LONGEST)
+        stamps, q, v = _rows(list(joints), self._robot.joints)
+        gripper = [(at, deserialize_message(d, JointState)) for at, d in raw[self._gripper]]
+        assert self._robot.gripper is not None
+        fingers_ns, fingers, _ = _rows(
+            [(stamp_ns(message), message) for _, message in gripper], self._robot.gripper.joints
+        )
+        commands, unusable = [], []
+        for at, data in sorted(raw[self._command], key=_time):
+            message = deserialize_message(data, JointTrajectory)
+            command = read_trajectory(message, at, self._robot.joints)
+            if command is None:
+                unusable.append(at)
+            else:
+                commands.append(command)
+        said = [_said(raw[topic]) for topic in (FILTER, POLICY, EPISODE)]
+        return Trace(stamps, q, v, fingers_ns, fingers, commands, unusable, *said)
+
+
+_time: Callable[[tuple[int, bytes]], int] = lambda entry: entry[0]  # noqa: E731
+
+
+def _rows(heard: list[tuple[int, Any]], names: Any) -> tuple[Stamps, Array, Array]:
+    """Stamps [m], positions and velocities [m, n] of joint states, in order of their stamps."""
+    rows = sorted(dict(heard).items())
+    order = [list(message.name) for _, message in rows[:1]]
+    columns = [order[0].index(name) for name in names] if order else []
+    shape = (-1, len(names))
+    q = np.array([message.position for _, message in rows]).reshape(len(rows), -1)[:, columns]
+    v = np.array([message.velocity for _, message in rows]).reshape(len(rows), -1)[:, columns]
+    stamps = np.array([stamp for stamp, _ in rows], dtype=np.int64)
+    return stamps, q.reshape(shape), v.reshape(shape)
+
+
+def _said(raw: deque[tuple[int, bytes]]) -> list[Said]:
+    found = []
+    for at, data in sorted(raw, key=_time):
+        for status in deserialize_message(data, DiagnosticArray).status:
+            values = {value.key: value.value for value in status.values}
+            found.append(Said(at, status.message, values))
+    return found
