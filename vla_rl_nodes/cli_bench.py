@@ -78,6 +78,16 @@ def add_bench(commands: Any) -> None:
         help="of the expert, which the filter must not change",
     )  # fmt: skip
 
+    text = "kill -9 of policy, person, ingest, cameras and filter: does the arm come to rest"
+    parser = add(bench, "safety-kill", text, _safety_kill)
+    contract_option(parser)
+    parser.add_argument("--seed", type=whole(0), default=0, help="of victims and instants")
+    parser.add_argument("--trials", type=whole(1), default=200, metavar="N")
+    parser.add_argument(
+        "--trial", type=whole(0), metavar="N", help="only this one, as a failure names it"
+    )
+    parser.add_argument("--logs", type=Path, metavar="FOLDER", help="keeps the nodes' logs")
+
 
 def _rtc(options: argparse.Namespace) -> int:
     from vla_rl_nodes.bench.rtc.command import bench_rtc
@@ -107,3 +117,9 @@ def _safety_physics(options: argparse.Namespace) -> int:
     from vla_rl_nodes.bench.safety_physics.command import bench_safety_physics
 
     return bench_safety_physics(options)
+
+
+def _safety_kill(options: argparse.Namespace) -> int:
+    from vla_rl_nodes.bench.safety_kill.command import bench_safety_kill
+
+    return bench_safety_kill(options)

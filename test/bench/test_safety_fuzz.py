@@ -14,7 +14,7 @@ import pytest
 
 from vla_rl_nodes.bench.safety import command
 from vla_rl_nodes.bench.safety.figures import Figures
-from vla_rl_nodes.bench.safety.fuzz import FuzzOptions, growth, run_robot
+from vla_rl_nodes.bench.safety.fuzz import FuzzOptions, growth, run_fuzz
 from vla_rl_nodes.bench.safety.round import run_round
 from vla_rl_nodes.bench.safety.subjects import ROBOTS, mobile_subject, subjects
 from vla_rl_nodes.cli import main
@@ -24,10 +24,17 @@ HAND_OVERS = 60
 LEAST_MOVING = 0.6  # a filter that stands still is easily safe
 
 
+@pytest.fixture(scope="module")
+def attacked() -> dict[str, Any]:
+    """The figures of all robots, two at a time."""
+    plan = FuzzOptions(seed=1, ticks=TICKS, robots=ROBOTS, jobs=2, hand_overs=HAND_OVERS)
+    found: dict[str, Any] = run_fuzz(plan, lambda name, ticks: None)["robots"]
+    return found
+
+
 @pytest.mark.parametrize("name", ROBOTS)
-def test_nothing_is_broken(name: str) -> None:
-    plan = FuzzOptions(seed=1, ticks=TICKS, robots=(name,), jobs=1, hand_overs=HAND_OVERS)
-    result = run_robot(name, plan, lambda _: None)
+def test_nothing_is_broken(attacked: dict[str, Any], name: str) -> None:
+    result = attacked[name]
     assert result["violations"] == 0, result["reproduce"]
     assert result["exceptions"] == 0, result["reproduce"]
     assert result["ticks"] >= TICKS

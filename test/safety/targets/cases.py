@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from vla_rl_nodes.robots.tool_frame import rotation_from_yaw
 from vla_rl_nodes.safety.clearance import Clearance
 from vla_rl_nodes.safety.reasons import Reason
 
@@ -51,19 +50,12 @@ def _velocity(rng: np.random.Generator) -> Case:
 
 
 def _joint(rng: np.random.Generator) -> Case:
-    """Near a joint's end the Franka's own velocity limit closes: that and the range bind."""
-    while True:
-        q, action = _somewhere(rng), _action(rng)
-        yaw = kinematics().fk(q).rotation
-        q = q.copy()
-        end = rng.choice([-1.0, 1.0])
-        # The last joint at its end: only the turning and what the elbow can do is left.
-        q[6] = (robot().position_max if end > 0 else robot().position_min)[6] - end * 0.01
-        turned = kinematics().fk(q)
-        if np.abs(turned.rotation[:2, 2]).max() > 1e-6 or yaw is None:
-            continue
-        action[3] = -end * rng.uniform(0.05, 0.15)
-        return Case(q, changed(**FREE, workspace=WIDE), action, Reason.JOINT_VELOCITY)
+    """The last joint stands before its end, where its velocity limit closes, and is turned on."""
+    q, action = _somewhere(rng), _action(rng)
+    end = rng.choice([-1.0, 1.0])
+    q[6] = end * (robot().position_max[6] - rng.uniform(0.02, 0.06))
+    action[3] = -end * rng.uniform(0.05, 0.15)
+    return Case(q, changed(**FREE, workspace=WIDE), action, Reason.JOINT_VELOCITY)
 
 
 def _plane(rng: np.random.Generator) -> Case:
@@ -78,14 +70,12 @@ def _plane(rng: np.random.Generator) -> Case:
                  "margin": 0.01, "tool_margin": 0.004}  # fmt: skip
         keys = {**FREE, "workspace": WIDE}
         room = Clearance(robot(), changed(**{**keys, "planes": [plane]}))
-        nearest = float((room.distances(q) - room.reserved(0.002)).min())
+        held = np.array([reason is Reason.COLLISION for reason in room.reasons])
+        nearest = float((room.distances(q) - room.reserved(0.002))[held].min())
         gap = rng.uniform(0.1, 0.7) * -float(normal @ action[:3])
         plane["offset"] = -2.0 + nearest - gap
         limits = changed(**{**keys, "planes": [plane]})
-        base = Clearance(robot(), limits)
-        pair = int(np.argmin(base.distances(q) - base.reserved(0.002)))
-        if base.reasons[pair] is Reason.COLLISION:
-            return Case(q, limits, action, Reason.COLLISION)
+        return Case(q, limits, action, Reason.COLLISION)
 
 
 def _self(rng: np.random.Generator) -> Case:
@@ -114,6 +104,3 @@ def case(kind: str, seed: int) -> Case:
         return _box(rng, 1 if kind == "face" else 2 + seed % 2)
     return {"velocity": _velocity, "joint": _joint, "plane": _plane, "self": _self}[kind](rng)
 
-
-def level(yaw: float) -> np.ndarray:
-    return rotation_from_yaw(yaw)

@@ -60,15 +60,21 @@ def goal_of(scene: Scene, q0: Array, action: Array) -> Pose:
 
 
 def wanted(scene: Scene, q0: Array, action: Array) -> Array | None:
-    """Joint positions [n] that an action asks for at ``q0``; None: none are found."""
+    """Joint positions [n] that an action asks for at ``q0``, whatever the limits; None: none
+    are found."""
     joints = len(q0)
     if scene.kind == "joint_position":
         return action[:joints]
     if scene.kind == "joint_delta":
         return q0 + action[:joints]
     goal = goal_of(scene, q0, action)
-    found = scene.kinematics.solve(q0, goal.position, goal.rotation, posture=q0)
-    return found.q if found.converged else None
+    q = q0.copy()
+    for _ in range(20):
+        error = Pose(*scene.kinematics.fk(q)).error(goal, 1.0)
+        if np.abs(error).max() < 1e-9:
+            return q
+        q = q + np.linalg.lstsq(scene.kinematics.jacobian(q), error, rcond=1e-3)[0]
+    return None
 
 
 def slack(within: Limits, limit: str, q: Array) -> float:
@@ -98,14 +104,16 @@ def cases(scene: Scene, limit: str, seed: int) -> Iterator[Case]:
         q = _start(scene, limit, rng)
         if q is None:
             continue
-        if limit not in BOX and limit != "velocity":
+        if limit not in (*BOX, *IN_RADIANS):
             q = _walked(scene, limit, q, rng)
         if q is not None and (found := _command(scene, limit, q, rng)) is not None:
             yield found
 
 
 def _start(scene: Scene, limit: str, rng: np.random.Generator) -> Array | None:
-    if scene.robot.tool_frame is None:
+    if limit == "range":
+        q = _at_an_end(scene, rng)
+    elif scene.robot.tool_frame is None:
         q = scene.robot.home + rng.uniform(-0.3, 0.3, len(scene.robot.home))
     elif limit in BOX or scene.kind == "tool_delta":
         q = _posed(scene, limit, rng)
@@ -137,6 +145,21 @@ def _posed(scene: Scene, limit: str, rng: np.random.Generator) -> Array | None:
     return found.q if found.converged else None
 
 
+def _at_an_end(scene: Scene, rng: np.random.Generator) -> Array | None:
+    """With a joint near the end of its range."""
+    robot = scene.robot
+    q: Array = robot.home + rng.uniform(-0.5, 0.5, len(robot.home))
+    joint, inwards = rng.integers(len(q)), rng.uniform(0.005, 0.04)
+    low, high = robot.position_min[joint] + inwards, robot.position_max[joint] - inwards
+    q[joint] = low if rng.random() < 0.5 else high
+    if scene.kind != "tool_delta":
+        return q
+    at = scene.kinematics.fk(q)
+    level = rotation_from_yaw(yaw_from_rotation(at.rotation))
+    found = scene.kinematics.solve(q, at.position, level, posture=q, tolerance=1e-9)
+    return found.q if found.converged else None
+
+
 def _overlaps(scene: Scene, q: Array) -> bool:
     """Whether something is closer than its margin: none of these cases begins there."""
     room = scene.clearance.distances(q) - scene.clearance.reserved(
@@ -162,7 +185,7 @@ def _moved(scene: Scene, q: Array, moved: Array) -> Array | None:
 def _walked(scene: Scene, limit: str, q: Array, rng: np.random.Generator) -> Array | None:
     """The last configuration before a limit on a way that soon leads there."""
     within = Limits(scene, q)
-    aim = rng.uniform(0.0, 0.02 if limit in IN_RADIANS else 0.004)
+    aim = rng.uniform(0.0, 0.004)
     ways = [_random(scene, rng) for _ in range(6)]
     ends = [_moved(scene, q, way) for way in ways]
     slacks = [np.inf if end is None else slack(within, limit, end) for end in ends]

@@ -22,6 +22,8 @@ from .near import Case, cases, goal_of, scene_of, wanted
 from .scenes import Array, settle
 from .truth import Limits, Pose, nearest
 
+MOST = 1.05  # of the true change
+SEED = 1
 FLOOR = 1e-5  # m or rad: what targets keep from a linearised limit, several times over
 
 KINDS = (
@@ -50,7 +52,9 @@ class Measured(NamedTuple):
         return max(self.filter - FLOOR, self.truth) / max(self.truth, FLOOR)
 
 
-def measure(case: Case) -> Measured:
+def measure(case: Case, thorough: bool = False) -> Measured:
+    """What the filter's target does with a command, and the truth of it from two starts, or
+    from six."""
     scene, q0 = case.scene, case.q0
     target = scene.target(q0)
     target.accept(case.action, q0)
@@ -58,7 +62,10 @@ def measure(case: Case) -> Measured:
     within = Limits(scene, q0)
     asked = wanted(scene, q0, case.action)
     assert asked is not None
-    starts = [end, q0, asked, 0.5 * (q0 + asked)]
+    starts = [end, asked]
+    if thorough:
+        rng = np.random.default_rng(7)
+        starts += [q0, 0.5 * (q0 + asked), *(end + 0.01 * rng.normal(size=(2, len(q0))))]
     if scene.kind.startswith("joint"):
         return Measured(
             float(np.linalg.norm(end - asked)), nearest(lambda q: q - asked, within, starts)
@@ -74,3 +81,25 @@ def measure(case: Case) -> Measured:
     down = scene.kind == "tool_delta"
     truth = nearest(error, within, starts, level if down else None)
     return Measured(float(np.linalg.norm(error(end))), truth)
+
+
+def ratios(name: str, kind: str, limit: str, count: int, thorough: bool = False) -> Array:
+    found = islice(cases(scene_of(name, kind, limit), limit, SEED), count)
+    return np.array([measure(case, thorough).ratio for case in found])
+
+
+@pytest.mark.parametrize(("name", "kind", "limit"), KINDS)
+def test_hardly_more_than_the_true_projection(name: str, kind: str, limit: str) -> None:
+    assert np.median(ratios(name, kind, limit, 5)) <= MOST
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize(("name", "kind", "limit"), KINDS)
+def test_distribution(name: str, kind: str, limit: str) -> None:
+    found = ratios(name, kind, limit, 40, thorough=True)
+    within = float(np.mean(found <= MOST))
+    print(
+        f"\n{name:11} {kind:15} {limit:8} n {len(found)} median {np.median(found):.4f}"
+        f" p95 {np.quantile(found, 0.95):.3f} max {found.max():.3f} within 5% {within:.3f}"
+    )
+    assert np.median(found) <= MOST

@@ -102,11 +102,11 @@ class Limits:
 
 def slope(function: Callable[[Array], Array], q: Array) -> Array:
     """Numerical derivative [m, n] of a function of the joint positions."""
-    columns = []
+    columns, here = [], function(q)
     for joint in range(len(q)):
         step = np.zeros(len(q))
         step[joint] = STEP
-        columns.append((function(q + step) - function(q - step)) / (2.0 * STEP))
+        columns.append((function(q + step) - here) / STEP)
     return np.stack(columns, axis=-1)
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from vla_rl_nodes.bench.safety_kill.bounds import Bounds, Fault
-from vla_rl_nodes.bench.safety_kill.record import Said, Trace
+from vla_rl_nodes.bench.safety_kill.record import Array, Said, Stamps, Trace
 from vla_rl_nodes.bench.safety_kill.victims import INTERVENTION
 from vla_rl_nodes.contract.spec import Contract
 from vla_rl_nodes.episodes.machine import OUTCOMES
@@ -89,22 +89,23 @@ class Judge:
             times: of the trial.
         """
         faults = self._bounds.commanded(trace) + self._bounds.measured(trace)
+        room = self._bounds.room(trace)
+        if room <= 0.0:
+            faults.append(Fault("table", f"the arm is {1e3 * -room:.2f} mm deep in it"))
         after = (trace.joints_ns >= times.killed) & (trace.joints_ns <= times.end)
         stamps = trace.joints_ns[after]
         speeds = np.abs(trace.v[after]).max(axis=1, initial=0.0)
-        gap = np.diff(np.concatenate([[times.killed], stamps, [times.end]])).max()
-        if gap > GAP_NS:
-            faults.append(Fault("unmeasured", f"no joint state for {gap / 1e6:.0f} ms"))
+        faults += _gaps(np.concatenate([[times.killed], stamps, [times.end]]))
         parts = self._parts(victim, trace, times)
         bound_s = sum(parts.values())
-        rest_ns = _rest(stamps, speeds, times.killed)
+        rest_ns, still_ns = _rest(stamps, speeds, times.killed, round(bound_s * 1e9))
         if rest_ns is None:
             faults.append(Fault("rest", "the arm did not come to rest"))
         else:
             late_s = (rest_ns - times.killed) / 1e9 - bound_s
             if late_s > 0.0:
                 faults.append(Fault("rest", f"{1e3 * late_s:.0f} ms after its bound"))
-            faults += _moves_after(trace, rest_ns + RESTS_NS, times)
+            faults += _moves_after(trace, still_ns, times)
         cause, named = self._cause(victim, trace, times)
         if not named:
             faults.append(Fault("cause", f"not named: {cause}"))
@@ -114,7 +115,7 @@ class Judge:
             bound_s=bound_s,
             parts=parts,
             speed=_speed_at(trace, times.killed),
-            room=self._bounds.room(trace),
+            room=room,
             cause=cause,
             faults=faults,
         )
@@ -189,17 +190,33 @@ def _since(said: list[Said], times: Times) -> list[Said]:
     return [s for s in said if times.killed <= s.publish_ns <= times.end]
 
 
-def _rest(stamps: np.ndarray, speeds: np.ndarray, killed_ns: int) -> int | None:
-    """When the arm first came to rest for ``RESTS_NS``; the kill's time when it was already."""
+def _rest(stamps: Stamps, speeds: Array, killed_ns: int, bound_ns: int) -> tuple[int | None, int]:
+    """When the arm came to rest for good, the kill's time when it already was; and from when on
+    nothing may move any more.
+
+    It may rest first and move again, where whoever commands goes on to the end of its patience:
+    until the bound, and until it has rested for ``RESTS_NS``.
+    """
     since: int | None = killed_ns
+    still_ns = killed_ns + bound_ns
     for stamp, speed in zip(stamps.tolist(), speeds.tolist(), strict=True):
+        if since is not None and stamp >= max(since + RESTS_NS, still_ns):
+            return since, stamp
         if speed >= AT_REST:
             since = None
         elif since is None:
             since = stamp
-        if since is not None and stamp - since >= RESTS_NS:
-            return since
-    return None
+    return None, still_ns
+
+
+def _gaps(stamps: Stamps) -> list[Fault]:
+    gaps = np.diff(stamps)
+    worst = int(gaps.argmax())
+    if gaps[worst] <= GAP_NS:
+        return []
+    since = (stamps[worst] - stamps[0]) / 1e9
+    text = f"no joint state for {gaps[worst] / 1e6:.0f} ms, {since:.2f} s after the kill"
+    return [Fault("unmeasured", text)]
 
 
 def _moves_after(trace: Trace, from_ns: int, times: Times) -> list[Fault]:
@@ -211,18 +228,27 @@ def _moves_after(trace: Trace, from_ns: int, times: Times) -> list[Fault]:
         still = before[-1].knots.q[-1] if before else command.knots.q[0]
         away = float(np.abs(command.knots.q - still).max())
         if away > SAME or command.knots.v.any():
-            found.append(Fault("moved", f"a command after the rest leads {away:.3g} rad away"))
+            found.append(
+                Fault(
+                    "moved",
+                    f"a command, {_after(command.publish_ns, times)}, leads {away:.3g} rad away",
+                )
+            )
             break
     inside = (trace.joints_ns >= from_ns) & (trace.joints_ns <= times.end)
     q, v = trace.q[inside], np.abs(trace.v[inside])
     if not len(q):
         return [*found, Fault("unmeasured", "no joint state after the rest")]
     if v.max() >= AT_REST:
-        found.append(Fault("moved", f"a joint moves at {v.max():.3f} rad/s after the rest"))
+        found.append(Fault("moved", f"a joint moves at {v.max():.3f} rad/s after the stop"))
     drift = float(np.abs(q - q[0]).max())
     if drift > DRIFT:
-        found.append(Fault("moved", f"a joint drifts by {drift:.4f} rad after the rest"))
+        found.append(Fault("moved", f"a joint drifts by {drift:.4f} rad after the stop"))
     return found
+
+
+def _after(at_ns: int, times: Times) -> str:
+    return f"{(at_ns - times.killed) / 1e9:.3f} s after the kill"
 
 
 def _speed_at(trace: Trace, at_ns: int) -> float:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -11,11 +11,13 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from numpy.typing import NDArray
 from rclpy.serialization import deserialize_message
-from sensor_msgs.msg import JointState
+from sensor_msgs.msg import Image, JointState
 from trajectory_msgs.msg import JointTrajectory
 
 from vla_rl_nodes.contract.decode import stamp_ns
+from vla_rl_nodes.contract.spec import Contract
 from vla_rl_nodes.demo.curve import Trajectory, read_trajectory
+from vla_rl_nodes.ingest.proprio import STATE_TOPIC
 from vla_rl_nodes.nodes.driver import Driver
 from vla_rl_nodes.nodes.qos import RECORD, RECORD_LATCHED, RECORD_SENSOR
 from vla_rl_nodes.robots.model import Robot
@@ -49,6 +51,7 @@ class Trace(NamedTuple):
         filter: what the filter said.
         policy: what the policy said.
         episode: what the episode node said.
+        held_ns: longest time from the writing of a message to its arrival, by process.
     """
 
     joints_ns: Stamps
@@ -61,6 +64,7 @@ class Trace(NamedTuple):
     filter: list[Said]
     policy: list[Said]
     episode: list[Said]
+    held_ns: dict[str, int]
 
 
 class Ears:
@@ -69,14 +73,20 @@ class Ears:
     Args:
         driver: owns the subscriptions.
         robot: names the topics.
+        contract: names the streams that ingest gives.
     """
 
-    def __init__(self, driver: Driver, robot: Robot) -> None:
+    def __init__(self, driver: Driver, robot: Robot, contract: Contract) -> None:
         self._robot = robot
         topics = robot.topics
         assert topics.trajectory_command is not None and robot.gripper is not None
         assert topics.gripper_joint_states is not None
         self._command, self._gripper = topics.trajectory_command, topics.gripper_joint_states
+        self._held: Counter[str] = Counter()
+        self._writers = {
+            self._command: "safety_filter", FILTER: "safety_filter", POLICY: "policy",
+            EPISODE: "episode", self._gripper: "sim_robot",
+        }  # fmt: skip
         self._heard: dict[str, deque[tuple[int, bytes]]] = {}
         self.joints: deque[tuple[int, Any]] = deque(maxlen=LONGEST)
         self._node = driver.node
@@ -89,16 +99,42 @@ class Ears:
             JointState, topics.joint_states, self._hear_joints, RECORD_SENSOR
         )
 
+        self._outputs = {"proprio_ingest": {STATE_TOPIC}, "safety_filter": {FILTER}}
+        self._outputs["camera_ingest"] = {s.topic for s in contract.streams if s.kind == "image"}
+        self.given: Counter[str] = Counter()
+        for topic in self._outputs["camera_ingest"]:
+            self._node.create_subscription(
+                Image, topic, partial(self._count, topic), RECORD, raw=True
+            )
+        self._node.create_subscription(
+            JointState, STATE_TOPIC, partial(self._count, STATE_TOPIC), RECORD, raw=True
+        )
+
+    def _count(self, topic: str, data: bytes) -> None:
+        self.given[topic] += 1
+
+    def given_by(self, victim: str) -> int:
+        """How many messages a process has given on each topic of its own; the least of them."""
+        return min((self.given[topic] for topic in self._outputs.get(victim, ())), default=0)
+
     def _listen(self, kind: type[Any], topic: str, profile: Any) -> None:
         self._heard[topic] = deque(maxlen=LONGEST)
         self._node.create_subscription(kind, topic, partial(self._hear, topic), profile, raw=True)
 
     def _hear(self, topic: str, data: bytes, info: dict[str, int]) -> None:
         now = self._node.get_clock().now().nanoseconds
-        self._heard[topic].append((info.get("source_timestamp", 0) or now, data))
+        written = info.get("source_timestamp", 0) or now
+        self.given[topic] += 1
+        self._hold(self._writers[topic], now - written)
+        self._heard[topic].append((written, data))
+
+    def _hold(self, process: str, held_ns: int) -> None:
+        self._held[process] = max(self._held[process], held_ns)
 
     def _hear_joints(self, message: JointState) -> None:
-        self.joints.append((stamp_ns(message), message))
+        stamp = stamp_ns(message)
+        self._hold("sim_robot", int(self._node.get_clock().now().nanoseconds) - stamp)
+        self.joints.append((stamp, message))
 
     def speed(self) -> float:
         """Largest joint speed heard last, rad/s."""
@@ -117,6 +153,7 @@ class Ears:
     def take(self) -> Trace:
         """Everything since the last call, and begins anew."""
         joints, self.joints = self.joints, deque(maxlen=LONGEST)
+        held, self._held = dict(self._held), Counter()
         raw = dict(self._heard)
         for topic in raw:
             self._heard[topic] = deque(maxlen=LONGEST)
@@ -135,13 +172,14 @@ class Ears:
             else:
                 commands.append(command)
         said = [_said(raw[topic]) for topic in (FILTER, POLICY, EPISODE)]
-        return Trace(stamps, q, v, fingers_ns, fingers, commands, unusable, *said)
+        return Trace(stamps, q, v, fingers_ns, fingers, commands, unusable, *said, held)
 
 
-_time: Callable[[tuple[int, bytes]], int] = lambda entry: entry[0]  # noqa: E731
+def _time(entry: tuple[int, bytes]) -> int:
+    return entry[0]
 
 
-def _rows(heard: list[tuple[int, Any]], names: Any) -> tuple[Stamps, Array, Array]:
+def _rows(heard: list[tuple[int, Any]], names: Sequence[str]) -> tuple[Stamps, Array, Array]:
     """Stamps [m], positions and velocities [m, n] of joint states, in order of their stamps."""
     rows = sorted(dict(heard).items())
     order = [list(message.name) for _, message in rows[:1]]
@@ -153,7 +191,7 @@ def _rows(heard: list[tuple[int, Any]], names: Any) -> tuple[Stamps, Array, Arra
     return stamps, q.reshape(shape), v.reshape(shape)
 
 
-def _said(raw: deque[tuple[int, bytes]]) -> list[Said]:
+def _said(raw: Iterable[tuple[int, bytes]]) -> list[Said]:
     found = []
     for at, data in sorted(raw, key=_time):
         for status in deserialize_message(data, DiagnosticArray).status:

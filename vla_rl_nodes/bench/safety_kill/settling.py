@@ -21,11 +21,17 @@ WATCHED_S = 1.0  # after the command's rest
 
 
 def settling_s(
-    robot: Robot, scene: Scene, limits: SafetyLimits, dt: float, at_rest: float, seed: int
+    robot: Robot,
+    scene: Scene,
+    limits: SafetyLimits,
+    dt: float,
+    at_rest: float,
+    seed: int,
+    stops: int = STOPS,
 ) -> float:
     """Longest time from the rest of the command to the rest of every joint, s.
 
-    Each of ``STOPS`` stops begins where a reset of the scene puts the arm, in a direction of its
+    Each stop begins where a reset of the scene puts the arm, in a direction of its
     own, with the joint that is nearest to it at its scaled speed limit.
 
     Args:
@@ -35,6 +41,7 @@ def settling_s(
         dt: the filter's period, s.
         at_rest: speed below which a joint is at rest, rad/s.
         seed: of the starts and directions.
+        stops: how many.
     """
     generator = np.random.default_rng([seed, 7])
     stopping = Stopping(
@@ -44,7 +51,7 @@ def settling_s(
     world.model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_CONTACT  # nothing is in the way
     none = np.zeros(len(robot.joints))
     longest = 0.0
-    for number in range(STOPS):
+    for number in range(stops):
         world.reset(seed + number)
         start = world.joint_positions
         way = generator.uniform(-1.0, 1.0, len(none))
@@ -55,7 +62,7 @@ def settling_s(
         q = start + np.concatenate([there, there[-1] + stop.q[1:] - start])
         velocities = np.concatenate([stop.v[::-1], stop.v[1:]])
         accelerations = np.concatenate([-stop.a[::-1], stop.a[1:]])
-        times = np.arange(len(q)) * dt
+        times = dt * np.arange(len(q), dtype=np.float64)
         world.command_trajectory(times, q, velocities, accelerations)
         while world.time_s < times[-1]:
             world.step()

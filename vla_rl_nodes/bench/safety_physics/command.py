@@ -5,11 +5,19 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from functools import partial
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.table import Table
 
 from vla_rl_nodes.bench.machine import machine
@@ -31,12 +39,9 @@ def bench_safety_physics(options: argparse.Namespace) -> int:
         tasks = {name: bar.add_task(name, total=options.states) for name in names}
         expert = bar.add_task("expert", total=options.episodes)
         robots = {
-            name: push_robot(name, plan, lambda n, at=tasks[name]: bar.update(at, completed=n))
-            for name in names
+            name: push_robot(name, plan, partial(_advance, bar, tasks[name])) for name in names
         }
-        least = least_invasive(
-            options.episodes, options.seed, lambda n: bar.update(expert, completed=n)
-        )
+        least = least_invasive(options.episodes, options.seed, partial(_advance, bar, expert))
     result = {
         "seed": options.seed,
         "seconds": plan.seconds,
@@ -54,6 +59,10 @@ def bench_safety_physics(options: argparse.Namespace) -> int:
         for key in ("contacts", "too_close", "outside", "faults")
     ] + [least["actions_changed"], least["knots_changed"]]
     return 1 if any(failed) else 0
+
+
+def _advance(bar: Progress, task: TaskID, done: int) -> None:
+    bar.update(task, completed=done)
 
 
 def _print(result: dict[str, Any]) -> None:

@@ -12,10 +12,9 @@ import numpy as np
 from vla_rl_nodes.bench.safety_physics.aims import Aim, Aims
 from vla_rl_nodes.bench.safety_physics.measure import LOOK, Meter, Peaks
 from vla_rl_nodes.bench.safety_physics.push import Outcome, run_push, run_unfiltered
-from vla_rl_nodes.bench.safety_physics.setting import contracts, load_setting
+from vla_rl_nodes.bench.safety_physics.setting import Setting, contracts, load_setting
 
 ROBOTS = ("fr3", "panda", "ur5e", "go2")
-LAG = 0.002  # m of a margin that the drives, which trail behind their commands, may use up
 FULL_SPEED = 0.8  # share of a speed limit
 UNFILTERED_EVERY = 10  # of so many states one is pushed from without the filter too
 REST_S = 0.5  # for which an unfiltered push is held
@@ -23,11 +22,19 @@ REST_S = 0.5  # for which an unfiltered push is held
 
 @dataclass(frozen=True)
 class PhysicsOptions:
-    """How many random states, for how many simulated seconds each push, from which seed."""
+    """How much is pushed.
+
+    Attributes:
+        states: how many random states.
+        seed: of all that is drawn.
+        seconds: simulated, of each push.
+        targets: how many of the targets each state is pushed at, by turns; None: at all.
+    """
 
     states: int
     seed: int = 0
     seconds: float = 2.5
+    targets: int | None = None
 
 
 def push_robot(
@@ -35,19 +42,21 @@ def push_robot(
 ) -> dict[str, Any]:
     """Pushes a robot at everything from each state; plain numbers.
 
-    A trial is bad that has a contact, a distance below its margin or a tool out of its box (with
-    its tolerance) by more than ``LAG``, or a filter that stopped: the counts of each are
-    ``contacts``, ``too_close``, ``outside`` and ``faults``.
+    A trial is bad that has a contact; a distance below its margin, or a tool or a trunk out of
+    its limits, by more than the drives may use up; or a filter that stopped. The counts of each
+    are ``contacts``, ``too_close``, ``outside`` and ``faults``.
     """
     setting = load_setting(name)
     meter = Meter(setting)
     variants = contracts(setting.robot)
-    tally = Tally(setting.limits.workspace_tolerance)
+    tally = Tally(setting)
     for state in range(options.states):
         contract = variants[state % len(variants)]
         aims = Aims(setting, meter, np.random.default_rng([options.seed, state]))
         start = aims.start(contract)
-        for aim in aims.kinds:
+        first = state % len(aims.kinds)
+        by_turns = aims.kinds[first:] + aims.kinds[:first]
+        for aim in by_turns[: options.targets]:
             push = aims.push(aim, start, state)
             outcome = run_push(setting, contract, meter, push, options.seconds)
             label = f"state {state}, {aim}, {contract.name}"
@@ -55,18 +64,24 @@ def push_robot(
             if state % UNFILTERED_EVERY == 0 and aim in (Aim.TABLE, Aim.BODY):
                 tally.unfiltered.append(run_unfiltered(setting, meter, push, REST_S))
         progress(state + 1)
-    return {"states": options.states, "pairs": len(meter.pairs), **tally.report()}
+    return {
+        "states": options.states,
+        "pairs": len(meter.pairs),
+        "allowance_mm": 1e3 * setting.allowance,
+        **tally.report(),
+    }
 
 
 class Tally:
     """The extremes over many pushes.
 
     Args:
-        tolerance: by which the tool may be out of its box, m.
+        setting: how much the drives may trail.
     """
 
-    def __init__(self, tolerance: float) -> None:
-        self._tolerance = tolerance
+    def __init__(self, setting: Setting) -> None:
+        self._allowance = setting.allowance
+        self._outermost = setting.limits.workspace_tolerance + setting.allowance
         self.unfiltered: list[Peaks] = []
         self._outcomes: list[tuple[Aim, Outcome, str]] = []
 
@@ -82,15 +97,13 @@ class Tally:
             if max(o.joint_speed, o.peaks.joint_speed, o.peaks.tool_speed) > FULL_SPEED
         ]  # fmt: skip
         bad = [
-            f"{label}: {complaint}"
-            for _, o, label in rows
-            if (complaint := _complaint(o, self._tolerance))
+            f"{label}: {complaint}" for _, o, label in rows if (complaint := self._complaint(o))
         ]
         return {
             "trials": len(rows),
             "contacts": sum(o.peaks.contacts > 0 for _, o, _ in rows),
-            "too_close": sum(_least(o.peaks) < -LAG for _, o, _ in rows),
-            "outside": sum(_outside(o.peaks, self._tolerance) for _, o, _ in rows),
+            "too_close": sum(_least(o.peaks) < -self._allowance for _, o, _ in rows),
+            "outside": sum(self._outside(o.peaks) for _, o, _ in rows),
             "faults": sum(bool(o.fault) for _, o, _ in rows),
             "by_target": {a.value: _extremes([o for b, o, _ in rows if b is a])
                           for a in dict.fromkeys(a for a, _, _ in rows)},
@@ -103,21 +116,20 @@ class Tally:
             "bad": bad[:20],
         }  # fmt: skip
 
+    def _outside(self, peaks: Peaks) -> bool:
+        return peaks.box > self._outermost or peaks.height > self._allowance
 
-def _outside(peaks: Peaks, tolerance: float) -> bool:
-    return peaks.box > tolerance + LAG
-
-
-def _complaint(outcome: Outcome, tolerance: float) -> str:
-    peaks = outcome.peaks
-    if peaks.contacts:
-        return f"contact of {peaks.touching}"
-    if _least(peaks) < -LAG:
-        table = peaks.room[True] < peaks.room[False]
-        return f"{peaks.nearest[table]} {-1e3 * peaks.room[table]:.2f} mm inside the margin"
-    if _outside(peaks, tolerance):
-        return f"the tool {1e3 * peaks.box:.2f} mm out of its box"
-    return f"stopped by {outcome.fault}" if outcome.fault else ""
+    def _complaint(self, outcome: Outcome) -> str:
+        """What is wrong with a push; empty: nothing."""
+        peaks = outcome.peaks
+        if peaks.contacts:
+            return f"contact of {peaks.touching}"
+        if _least(peaks) < -self._allowance:
+            table = peaks.room[True] < peaks.room[False]
+            return f"{peaks.nearest[table]} {-1e3 * peaks.room[table]:.2f} mm inside the margin"
+        if self._outside(peaks):
+            return f"tool or trunk {1e3 * max(peaks.box, peaks.height):.2f} mm out of its limits"
+        return f"stopped by {outcome.fault}" if outcome.fault else ""
 
 
 def _least(peaks: Peaks) -> float:

@@ -22,6 +22,7 @@ RATES = ((20, 100), (25, 100), (50, 250))  # of the policy and the filter, Hz
 DEPTH = 1.5  # m from the base to the floor, out of everybody's reach
 TABLE_M = 4.0  # edge of the table, wider than any arm reaches
 TABLE = "table"
+STIFF, SOFT = 0.002, 0.02  # m of a margin that an arm's drives may use up, and a leg's
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +42,16 @@ class Setting:
         """Height of the table, m; minus infinity without one."""
         planes = [plane.offset for plane in self.limits.planes if plane.name == TABLE]
         return planes[0] if planes else -np.inf
+
+    @property
+    def allowance(self) -> float:
+        """How much of a margin the drives may use up, which trail behind their commands, m.
+
+        What drives do is not the filter's to bound: a margin has to be wide enough for it. Those
+        of legs are soft. At full speed they are up to 0.4 rad away from their commands, and at
+        rest a leg hangs by its weight a few mm off.
+        """
+        return SOFT if self.robot.floating_base else STIFF
 
     def place(self, q: Array) -> None:
         """Puts the robot at rest at ``q`` [n], rad, with the gripper open, at time 0."""

@@ -14,6 +14,7 @@ from vla_rl_nodes.safety.reasons import NONE, Reason
 Array = NDArray[np.float64]
 
 ROUNDING = 1e-9  # rad
+SOLVED = 2e-6  # rad, to which inverse kinematics and programmes keep velocities and leads
 
 
 class Interval(NamedTuple):
@@ -34,6 +35,10 @@ class JointRange:
 
     def __init__(self, robot: Robot, limits: SafetyLimits, period: float) -> None:
         self._robot, self._period = robot, period
+        margins = [axis.velocity_margin for axis in robot.axes]
+        self._has = np.array([m is not None for m in margins])
+        self._offset = np.array([0.0 if m is None else m.offset for m in margins])
+        self._root = np.sqrt([0.0 if m is None else 2.0 * m.deceleration for m in margins])
         self._deceleration = robot.acceleration_max * limits.acceleration_scale
         self.tighten(limits)
 
@@ -46,23 +51,36 @@ class JointRange:
         trail = self._period + limits.smoothing_s
         self._lead = fastest * trail + fastest**2 / (2.0 * self._deceleration)
 
-    def allowed(self, at: Array, now: Array, end: Array, q_command: Array) -> Interval:
+    def allowed(self, now: Array, end: Array, q_command: Array) -> Interval:
         """What a new target may be.
 
+        Velocity limits depend on the position where they are reached: with ``d`` the distance
+        from a joint's end at the new target, the move is at most
+        ``share * (sqrt(2 * deceleration * d) - offset)``, a quadratic equation in ``sqrt(d)``.
+
         Args:
-            at: where velocity limits are taken from [n]; they depend on the position.
             now: the reference at this tick [n].
             end: the present target [n].
             q_command: positions just commanded [n].
         """
-        slowest, fastest = self._robot.velocity_bounds(at)
-        share = self._scale * self._period
+        robot, share = self._robot, self._scale * self._period
         lead = np.maximum(self._lead, np.abs(end - q_command))
-        low = np.maximum(now + slowest * share, q_command - lead)
-        high = np.minimum(now + fastest * share, q_command + lead)
+        most = share * robot.velocity_max
+        up = np.minimum(self._reach(robot.position_max - now, share), most)
+        down = np.minimum(self._reach(now - robot.position_min, share), most)
+        low = np.maximum(now - down, q_command - lead)
+        high = np.minimum(now + up, q_command + lead)
         return Interval(
             np.maximum(low, self._robot.position_min), np.minimum(high, self._robot.position_max)
         )
+
+    def _reach(self, room: Array, share: float) -> Array:
+        """How far joints with a velocity margin may move towards an end ``room`` away [n]."""
+        half = 0.5 * share * self._root
+        # What is left to the end after the move, from r^2 + 2 half r = room + share * offset.
+        left = np.sqrt(np.maximum(half * half + room + share * self._offset, 0.0)) - half
+        reach: Array = np.where(self._has, np.maximum(room - left * left, 0.0), np.inf)
+        return reach
 
     def problems(self, q: Array, now: Array, end: Array, q_command: Array) -> Reason:
         """What forbids ``q`` [n] as the new target."""
@@ -73,10 +91,10 @@ class JointRange:
         slowest, fastest = robot.velocity_bounds(q)
         share = self._scale * self._period
         move = q - now
-        inside = (move >= slowest * share - ROUNDING) & (move <= fastest * share + ROUNDING)
+        inside = (move >= slowest * share - SOLVED) & (move <= fastest * share + SOLVED)
         if not inside.all():
             reasons |= Reason.JOINT_VELOCITY
-        lead = np.maximum(self._lead, np.abs(end - q_command)) + ROUNDING
+        lead = np.maximum(self._lead, np.abs(end - q_command)) + SOLVED
         if not (np.abs(q - q_command) <= lead).all():
             reasons |= Reason.JOINT_ACCELERATION
         return reasons

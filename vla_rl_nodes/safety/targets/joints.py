@@ -19,8 +19,8 @@ from vla_rl_nodes.safety.targets.target import Accepted
 Array = NDArray[np.float64]
 
 SAME = 1e-6  # rad, of the sequential programme
-PASSES = 3  # of the sequential programme
-SHORTENINGS = 4  # how often a target that is not found to fit is brought half way back
+PASSES = 4  # of the sequential programme
+SHARES = (1.0, 0.999, 0.99, 0.95, 0.8, 0.5, 0.25)  # of a target that does not quite fit
 SPEED_SHARE = 0.95  # of the tool's speed limit: what is left covers the smoothing of the way
 INSET = 1e-6  # m, kept from linearised limits so that the exact check passes
 BOX = 1e-4  # m that the tool may be out of its box at a joint target
@@ -136,20 +136,20 @@ class JointTarget:
     def _nearest(self, wanted: Array, q_command: Array) -> Array:
         """The nearest admissible target that is found; the present one where there is none."""
         line, q = self._line, self._line.end
-        clipped = self._clipped(wanted, q_command)
+        allowed = self._range.allowed(line.now, line.end, q_command)
+        low, high = np.minimum(allowed.low, allowed.high), allowed.high
+        clipped = np.minimum(np.maximum(wanted, low), high)  # where only the joints' limits count
         if not self._problems(clipped, q_command):
             return clipped
         for _ in range(PASSES):
-            allowed = self._range.allowed(q, line.now, line.end, q_command)
             rows = self._stance.rows(q)
             matrices, rooms = [rows.jacobian], [rows.room - INSET]
             if self._speed is not None and self._frame is not None:
                 jacobian, room = self._speed_row(q, wanted)
                 matrices.append(jacobian)
                 rooms.append(room)
-            low = np.minimum(allowed.low, allowed.high)
             step = least_squares(
-                np.eye(self._joints), wanted - q, low - q, allowed.high - q,
+                np.eye(self._joints), wanted - q, low - q, high - q,
                 np.concatenate(matrices), np.concatenate(rooms),
             )  # fmt: skip
             if step is None:
@@ -157,19 +157,11 @@ class JointTarget:
             q = q + step
             if np.abs(step).max() < SAME:
                 break
-        for _ in range(SHORTENINGS):
-            if not self._problems(q, q_command):
-                return q
-            q = 0.5 * (q + line.end)
+        for share in SHARES:
+            shortened = line.end + share * (q - line.end)
+            if not self._problems(shortened, q_command):
+                return shortened
         return line.end
-
-    def _clipped(self, wanted: Array, q_command: Array) -> Array:
-        """The nearest target where only the joints' own limits count."""
-        line, at = self._line, self._line.end
-        for _ in range(2):  # velocity limits depend on the position
-            allowed = self._range.allowed(at, line.now, line.end, q_command)
-            at = np.minimum(np.maximum(wanted, allowed.low), allowed.high)
-        return at
 
     def _speed_row(self, q: Array, wanted: Array) -> tuple[Array, Array]:
         """The tool's way over the period, along the direction that is wanted, as one row."""

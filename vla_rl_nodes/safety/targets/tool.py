@@ -18,7 +18,7 @@ from vla_rl_nodes.safety.reasons import NONE, Reason
 from vla_rl_nodes.safety.targets.joint_range import JointRange
 from vla_rl_nodes.safety.targets.line import Line
 from vla_rl_nodes.safety.targets.pose_axes import PoseAxes, ToolPose
-from vla_rl_nodes.safety.targets.quadratic import least_squares
+from vla_rl_nodes.safety.targets.quadratic import Equations, least_squares
 from vla_rl_nodes.safety.targets.singularity import condition, slowing, step_towards
 from vla_rl_nodes.safety.targets.stance import Stance
 from vla_rl_nodes.safety.targets.target import Accepted
@@ -26,14 +26,14 @@ from vla_rl_nodes.safety.targets.target import Accepted
 Array = NDArray[np.float64]
 
 ITERATIONS = 8  # of each inverse kinematics; a step of 2 cm takes two or three
-PASSES = 3  # of the sequential programme
-SHORTENINGS = 5  # how often a motion that is not found to fit is halved
+PASSES = 4  # of the sequential programme
+SHARES = (1.0, 0.999, 0.99, 0.95, 0.8, 0.5, 0.25)  # of a motion that does not quite fit
 EXACT = 1e-9  # m, to which a target keeps its box
 ARRIVED = 1e-6  # rad, of the sequential programme
 SPEED_SHARE = 0.95  # of the tool's speed limit: what is left covers the smoothing of the way
 INSET = 1e-6  # m, kept from linearised limits so that the exact check passes
 POSTURE = 1e-3  # weight of the posture against the pose, m/rad
-LEVEL = 30.0  # weight of a downward tool's tilt against its turning
+LEVEL = 30.0  # weight of a downward tool's tilt, where it cannot be levelled at once
 
 
 class ToolTarget:
@@ -161,17 +161,19 @@ class ToolTarget:
     def _move_to(self, goal: ToolPose, q_command: Array) -> Reason:
         """Moves the target to ``goal``, or as near to it as the limits allow."""
         self._before = self._pose
-        self._stance.begin(self._line.end)
+        line_end = self._line.end
+        self._stance.begin(line_end)
         q, reasons = self._solved(goal, q_command)
         if reasons:
             q_near, nearest = self._nearest(goal, q_command)
-            for shortening in range(SHORTENINGS):
-                q, problems = self._solved(nearest, q_command, q_near if not shortening else None)
+            deltas = self._axes.deltas(self._pose, nearest)
+            for share in SHARES:
+                if share < 1.0:
+                    nearest = self._axes.moved(self._pose, share * deltas)
+                    q_near = line_end + share * (q_near - line_end)
+                q, problems = self._solved(nearest, q_command, q_near)
                 if not problems:
                     break
-                nearest = self._axes.moved(
-                    self._pose, 0.5 * self._axes.deltas(self._pose, nearest)
-                )
             else:
                 return reasons
             goal = nearest
@@ -210,8 +212,8 @@ class ToolTarget:
         """The joint positions [n] nearest to ``goal`` that the programmes find, and their pose."""
         line, q = self._line, self._line.end
         weights = np.array([1.0, 1.0, 1.0, *[self._length] * 3])
-        if self._axes.downward:
-            weights[3:5] *= LEVEL
+        allowed = self._range.allowed(line.now, line.end, q_command)
+        low, high = np.minimum(allowed.low, allowed.high), allowed.high
         joints = len(q)
         for _ in range(PASSES):
             placement, jacobian = self._six(q)
@@ -219,15 +221,21 @@ class ToolTarget:
                 goal.position - placement.position,
                 pinocchio.log3(goal.rotation @ placement.rotation.T),
             ])  # fmt: skip
-            allowed = self._range.allowed(q, line.now, line.end, q_command)
-            low = np.minimum(allowed.low, allowed.high)
             rows = self._stance.rows(q)
+            level = Equations(jacobian[3:5], error[3:5]) if self._axes.downward else None
             # What no pose needs stays near the present joint positions.
             step = least_squares(
                 np.concatenate([weights[:, None] * jacobian, POSTURE * np.eye(joints)]),
                 np.concatenate([weights * error, POSTURE * (line.end - q)]),
-                low - q, allowed.high - q, rows.jacobian, rows.room - INSET,
+                low - q, high - q, rows.jacobian, rows.room - INSET, level,
             )  # fmt: skip
+            if step is None and level is not None:
+                steep = weights * np.array([1.0, 1.0, 1.0, LEVEL, LEVEL, 1.0])
+                step = least_squares(
+                    np.concatenate([steep[:, None] * jacobian, POSTURE * np.eye(joints)]),
+                    np.concatenate([steep * error, POSTURE * (line.end - q)]),
+                    low - q, high - q, rows.jacobian, rows.room - INSET,
+                )  # fmt: skip
             if step is None:
                 break
             q = q + step

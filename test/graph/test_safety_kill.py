@@ -1,0 +1,49 @@
+"""kill -9 of each process that the arm's motion depends on, in the real graph."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from typing import Any
+
+import pytest
+
+from vla_rl_nodes.bench.safety_kill.victims import VICTIMS
+from vla_rl_nodes.cli import main
+
+pytestmark = pytest.mark.graph
+
+
+def run(trials: int, seed: int) -> dict[str, Any]:
+    """What the command prints; it must also end with 0."""
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        status = main(
+            ["bench", "safety-kill", "--trials", str(trials), "--seed", str(seed), "--json"]
+        )
+    result: dict[str, Any] = json.loads(printed.getvalue())
+    print(json.dumps(result["failures"], indent=1))
+    assert status == (0 if result["failed"] == 0 else 1)
+    return result
+
+
+def check(result: dict[str, Any], trials: int) -> None:
+    """Every trial was judged and none was bad; every victim was killed in motion."""
+    assert result["failed"] == 0 and result["violations"] == {}
+    assert result["judged"] == trials and result["graphs"] == 1
+    for victim in VICTIMS:
+        row = result["victims"][victim]
+        assert row["trials"] - row["spoilt"] == trials // len(VICTIMS)
+        assert row["rest_s_worst"] < row["bound_s_largest"] < 1.5
+        assert row["margin_s_smallest"] > 0.0 and row["room_m_smallest"] > 0.0
+    assert sum(row["in_motion_at_the_kill"] for row in result["victims"].values()) > trials // 2
+
+
+def test_the_arm_comes_to_rest_whoever_dies() -> None:
+    check(run(len(VICTIMS), 2), len(VICTIMS))
+
+
+@pytest.mark.nightly
+def test_two_hundred_deaths() -> None:
+    check(run(200, 0), 200)
