@@ -28,7 +28,9 @@ def test_pushed_at_full_speed_nothing_touches_or_comes_too_close(name: str) -> N
     assert found["full_speed_share"] > 0.5
     rooms = (found["all"]["table_room_mm"], found["all"]["body_room_mm"])
     assert min(room for room in rooms if room is not None) < 1.0
-    assert {"joint_velocity", "joint_position"} <= set(found["all"]["reasons"])
+    assert "joint_velocity" in found["all"]["reasons"]
+    if name != "ur5e":  # whose joints turn twice round: too far for a short push
+        assert "joint_position" in found["all"]["reasons"]
     # The same pushes do touch when no filter is in the way.
     assert found["unfiltered"]["trials"] > 0
     assert found["unfiltered"]["with_contact"] == found["unfiltered"]["trials"]

@@ -45,7 +45,8 @@ def scene_of(name: str, kind: str, limit: str) -> Scene:
     if limit == "obstacle":
         of = changed(of, obstacles=[CRATE])
     if limit == "velocity":
-        of = changed(of, velocity_scale=0.1 if kind == "tool_delta" else 0.2)
+        slow = {"tool_delta": 0.1, "joint_delta": 0.03}
+        of = changed(of, velocity_scale=slow.get(kind, 0.2))
     return Scene(name, kind, of)
 
 

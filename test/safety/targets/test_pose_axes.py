@@ -53,9 +53,7 @@ def test_base_frame_moves_along_the_base_axes() -> None:
 
 def test_tool_frame_moves_along_the_tools_own_axes() -> None:
     before = ToolPose(np.array([0.4, 0.1, 0.3]), rotation_from_yaw(math.pi / 2), math.pi / 2)
-    after = axes("tool_pose_delta", True).moved(
-        before, np.array([0.01, 0.0, 0.05, 0.0, 0.0, 0.2])
-    )
+    after = axes("tool_pose_delta", True).moved(before, np.array([0.01, 0.0, 0.05, 0.0, 0.0, 0.2]))
     # Tool x is base y at this yaw, and the tool's z is straight down.
     np.testing.assert_allclose(after.position, [0.4, 0.11, 0.25], atol=1e-15)
     # Turned about an axis that points down, the yaw falls.
@@ -70,9 +68,7 @@ def test_downward_yaw_counts_on(turns: list[float], yaw: float) -> None:
     begin = at
     for turn in turns:
         before, at = at, of.moved(at, np.array([0.001, 0.0, -0.001, turn]))
-        np.testing.assert_allclose(
-            of.deltas(before, at), [0.001, 0.0, -0.001, turn], atol=1e-12
-        )
+        np.testing.assert_allclose(of.deltas(before, at), [0.001, 0.0, -0.001, turn], atol=1e-12)
     np.testing.assert_allclose(at.rotation, rotation_from_yaw(at.yaw), atol=1e-12)
     assert of.deltas(begin, at)[3] == pytest.approx(sum(turns), abs=1e-9)
 

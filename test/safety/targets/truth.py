@@ -12,7 +12,7 @@ from vla_rl_nodes.safety.targets.stance import SAG
 
 from .scenes import PERIOD, Array, Scene
 
-STEP = 1e-4  # rad, of numerical derivatives; distances are known to some 1e-6 m
+STEP = 5e-4  # rad, of numerical derivatives; distances are known to some 1e-6 m
 SCALE = 1e3  # errors in mm and limits in dm make a programme whose numbers are all near 1
 FEASIBLE = 2e-6  # m and rad, to which the limits are kept
 

@@ -171,8 +171,11 @@ class Ears:
                 unusable.append(at)
             else:
                 commands.append(command)
-        said = [_said(raw[topic]) for topic in (FILTER, POLICY, EPISODE)]
-        return Trace(stamps, q, v, fingers_ns, fingers, commands, unusable, *said, held)
+        of_filter, of_policy, of_episode = (_said(raw[t]) for t in (FILTER, POLICY, EPISODE))
+        return Trace(
+            stamps, q, v, fingers_ns, fingers, commands, unusable,
+            of_filter, of_policy, of_episode, held,
+        )  # fmt: skip
 
 
 def _time(entry: tuple[int, bytes]) -> int:

@@ -17,6 +17,7 @@ from vla_rl_nodes.bench.safety_kill.bounds import Bounds
 from vla_rl_nodes.bench.safety_kill.judge import AT_REST, Judge
 from vla_rl_nodes.bench.safety_kill.record import Ears
 from vla_rl_nodes.bench.safety_kill.settling import settling_s
+from vla_rl_nodes.bench.safety_kill.transport import use_loopback
 from vla_rl_nodes.bench.safety_kill.trial import MOVING, Bench, Plan, Trial, broken, draw
 from vla_rl_nodes.bench.safety_kill.victims import VICTIMS, Victims
 from vla_rl_nodes.bringup import Processes, graph
@@ -67,7 +68,8 @@ def run_safety_kill(options: KillOptions, progress: Callable[[Trial], None]) -> 
     """Runs the trials.
 
     A trial that fails only as a stalled machine or a middleware that holds messages up makes it
-    fail, while that was measured, is counted as spoilt and another one is run in its place. Ctrl-C ends it with the figures so far.
+    fail, while that was measured, is counted as spoilt and another one is run in its place.
+    Ctrl-C ends it with the figures so far.
 
     Args:
         options: what to run.
@@ -90,6 +92,7 @@ def run_safety_kill(options: KillOptions, progress: Callable[[Trial], None]) -> 
         graphs += 1
         with tempfile.TemporaryDirectory(prefix="safety_kill_") as name:
             folder = Path(name)
+            use_loopback(folder)
             logs = (options.logs or folder) / f"graph{graphs}"
             nodes = graph(
                 options.contract, sim=True, parameters={"recorder": {"folder": str(folder)}}

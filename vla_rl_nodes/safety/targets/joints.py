@@ -57,6 +57,8 @@ class JointTarget:
         self._absolute = action.kind == "joint_position"
         self._joints = len(robot.joints)
         self._gripper = action.has_gripper
+        self._least = action.minimum[: self._joints]
+        self._most = action.maximum[: self._joints]
         self._period = ticks * dt
         self._frame, self._clearance = robot.tool_frame, clearance
         self._stance = Stance(robot, clearance, limits)
@@ -137,7 +139,10 @@ class JointTarget:
         """The nearest admissible target that is found; the present one where there is none."""
         line, q = self._line, self._line.end
         allowed = self._range.allowed(line.now, line.end, q_command)
-        low, high = np.minimum(allowed.low, allowed.high), allowed.high
+        # Giving way to what is near must not lead out of the contract's axes either.
+        origin = np.zeros(self._joints) if self._absolute else line.end
+        high = np.minimum(allowed.high, origin + self._most)
+        low = np.minimum(np.maximum(allowed.low, origin + self._least), high)
         clipped = np.minimum(np.maximum(wanted, low), high)  # where only the joints' limits count
         if not self._problems(clipped, q_command):
             return clipped

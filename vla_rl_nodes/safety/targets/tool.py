@@ -72,6 +72,8 @@ class ToolTarget:
         self._robot, self._kinematics, self._clearance = robot, kinematics, clearance
         self._frame, self._gripper = robot.tool_frame, action.has_gripper
         self._axes = PoseAxes(action, robot.base_frame)
+        axes = 3 + self._axes.turns
+        self._least, self._most = action.minimum[:axes], action.maximum[:axes]
         self._period = ticks * dt
         self._length = limits.rotation_length
         self._singularity = limits.singularity
@@ -104,7 +106,7 @@ class ToolTarget:
         """See :class:`Target`."""
         if self._gripper:
             self.width = float(action[-1])
-        given = action[: 3 + self._axes.turns]
+        given = action[: len(self._least)]
         deltas, reasons = self._slowed(given)
         reasons |= self._move(deltas, q_command)
         if not reasons:
@@ -166,9 +168,11 @@ class ToolTarget:
         q, reasons = self._solved(goal, q_command)
         if reasons:
             q_near, nearest = self._nearest(goal, q_command)
-            deltas = self._axes.deltas(self._pose, nearest)
+            asked = self._axes.deltas(self._pose, nearest)
+            # Giving way sideways must not lead out of the contract's axes either.
+            deltas = np.minimum(np.maximum(asked, self._least), self._most)
             for share in SHARES:
-                if share < 1.0:
+                if share < 1.0 or (deltas != asked).any():
                     nearest = self._axes.moved(self._pose, share * deltas)
                     q_near = line_end + share * (q_near - line_end)
                 q, problems = self._solved(nearest, q_command, q_near)
