@@ -137,7 +137,7 @@ def test_rows_are_the_slopes_of_the_limits() -> None:
     """At a configuration near the table, near the crate and in the box; tilted, since where two
     faces are parallel a distance has no slope."""
     scene, stance = fr3()
-    q = scene.down_at(0.45, -0.06, 0.05) + 0.1 * np.sin(np.arange(1.0, 8.0))
+    q = scene.down_at(0.45, -0.06, 0.09) + 0.05 * np.sin(np.arange(1.0, 8.0))
     assert scene.clearance.distances(q).min() > 1e-3
     stance.begin(q)
     rows = stance.rows(q)

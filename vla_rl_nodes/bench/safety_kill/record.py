@@ -83,9 +83,10 @@ class Ears:
         assert topics.gripper_joint_states is not None
         self._command, self._gripper = topics.trajectory_command, topics.gripper_joint_states
         self._held: Counter[str] = Counter()
+        # What is latched may have been written long before.
         self._writers = {
             self._command: "safety_filter", FILTER: "safety_filter", POLICY: "policy",
-            EPISODE: "episode", self._gripper: "sim_robot",
+            self._gripper: "sim_robot",
         }  # fmt: skip
         self._heard: dict[str, deque[tuple[int, bytes]]] = {}
         self.joints: deque[tuple[int, Any]] = deque(maxlen=LONGEST)
@@ -125,7 +126,8 @@ class Ears:
         now = self._node.get_clock().now().nanoseconds
         written = info.get("source_timestamp", 0) or now
         self.given[topic] += 1
-        self._hold(self._writers[topic], now - written)
+        if topic in self._writers:
+            self._hold(self._writers[topic], now - written)
         self._heard[topic].append((written, data))
 
     def _hold(self, process: str, held_ns: int) -> None:

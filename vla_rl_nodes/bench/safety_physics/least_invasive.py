@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -47,6 +48,7 @@ class Counts:
         knots_same: those of them at which the reference itself was commanded, to ``SAME``, and
             without a reason.
         departure: greatest difference of those: rad, rad/s, and rad/s^2 times the period.
+        tick_ns: what each tick of the filter took of the processor, ns.
     """
 
     episodes: int = 0
@@ -60,6 +62,7 @@ class Counts:
     knots_inside: int = 0
     knots_same: int = 0
     departure: float = 0.0
+    tick_ns: list[int] = field(default_factory=list)
 
 
 def least_invasive(
@@ -95,6 +98,8 @@ def least_invasive(
         "knots_inside_share": round(counts.knots_inside / max(counts.knots, 1), 4),
         "knots_changed": counts.knots_inside - counts.knots_same,
         "greatest_knot_difference": counts.departure,
+        "tick_p50_us": _percentile_us(counts.tick_ns, 50),
+        "tick_p99_us": _percentile_us(counts.tick_ns, 99),
     }
 
 
@@ -188,7 +193,9 @@ def compare_knots(contract: Contract, q: Array, actions: list[Array], counts: Co
             action = actions[index // ticks]
             filter_.command(Source.POLICY, now, instant, contract.action.names, action.tolist())
             target.accept(action, at)
+        began = time.thread_time_ns()
         output = filter_.tick(instant)
+        counts.tick_ns.append(time.thread_time_ns() - began)
         before, led = led, smoother.advance(target.advance())
         assert output.plan is not None
         knot = Knot(output.plan.q[0], output.plan.v[0], output.plan.a[0])
@@ -220,6 +227,10 @@ def knot_inside(robot: Robot, limits: SafetyLimits, before: Knot, knot: Knot, dt
         and (np.abs(knot.a) <= acceleration * most).all()
         and (np.abs(knot.a - before.a) <= jerk * (dt * most)).all()
     )
+
+
+def _percentile_us(durations_ns: list[int], percent: float) -> float:
+    return round(float(np.percentile(durations_ns or [0], percent)) / 1e3, 1)
 
 
 def _departure(one: Knot, other: Knot, dt: float) -> float:

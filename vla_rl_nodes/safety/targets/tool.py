@@ -15,7 +15,7 @@ from vla_rl_nodes.robots.model import Robot
 from vla_rl_nodes.safety.clearance import Clearance
 from vla_rl_nodes.safety.limits import SafetyLimits, Singularity
 from vla_rl_nodes.safety.reasons import NONE, Reason
-from vla_rl_nodes.safety.targets.joint_range import JointRange
+from vla_rl_nodes.safety.targets.joint_range import Interval, JointRange
 from vla_rl_nodes.safety.targets.line import Line
 from vla_rl_nodes.safety.targets.pose_axes import PoseAxes, ToolPose
 from vla_rl_nodes.safety.targets.quadratic import Equations, least_squares
@@ -26,12 +26,13 @@ from vla_rl_nodes.safety.targets.target import Accepted
 Array = NDArray[np.float64]
 
 ITERATIONS = 8  # of each inverse kinematics; a step of 2 cm takes two or three
-PASSES = 4  # of the sequential programme
+PASSES = 6  # of the sequential programme
+SHRINK = 0.4  # of a pass's largest step, that the next may have
 SHARES = (1.0, 0.999, 0.99, 0.95, 0.8, 0.5, 0.25)  # of a motion that does not quite fit
 EXACT = 1e-9  # m, to which a target keeps its box
 ARRIVED = 1e-6  # rad, of the sequential programme
 SPEED_SHARE = 0.95  # of the tool's speed limit: what is left covers the smoothing of the way
-INSET = 1e-6  # m, kept from linearised limits so that the exact check passes
+INSET = 1e-6  # m and rad, kept from limits so that the exact check passes
 POSTURE = 1e-3  # weight of the posture against the pose, m/rad
 LEVEL = 30.0  # weight of a downward tool's tilt, where it cannot be levelled at once
 
@@ -174,8 +175,8 @@ class ToolTarget:
             for share in SHARES:
                 if share < 1.0 or (deltas != asked).any():
                     nearest = self._axes.moved(self._pose, share * deltas)
-                    q_near = line_end + share * (q_near - line_end)
-                q, problems = self._solved(nearest, q_command, q_near)
+                start = line_end + share * (q_near - line_end)
+                q, problems = self._solved(nearest, q_command, start)
                 if not problems:
                     break
             else:
@@ -217,8 +218,9 @@ class ToolTarget:
         line, q = self._line, self._line.end
         weights = np.array([1.0, 1.0, 1.0, *[self._length] * 3])
         allowed = self._range.allowed(line.now, line.end, q_command)
-        low, high = np.minimum(allowed.low, allowed.high), allowed.high
-        joints = len(q)
+        low = np.minimum(allowed.low + INSET, allowed.high)
+        high = np.maximum(allowed.high - INSET, low)
+        joints, reach = len(q), np.inf
         for _ in range(PASSES):
             placement, jacobian = self._six(q)
             error = np.concatenate([
@@ -227,23 +229,26 @@ class ToolTarget:
             ])  # fmt: skip
             rows = self._stance.rows(q)
             level = Equations(jacobian[3:5], error[3:5]) if self._axes.downward else None
+            near = Interval(np.maximum(low - q, -reach), np.minimum(high - q, reach))
             # What no pose needs stays near the present joint positions.
             step = least_squares(
                 np.concatenate([weights[:, None] * jacobian, POSTURE * np.eye(joints)]),
                 np.concatenate([weights * error, POSTURE * (line.end - q)]),
-                low - q, high - q, rows.jacobian, rows.room - INSET, level,
+                near.low, near.high, rows.jacobian, rows.room - INSET, level,
             )  # fmt: skip
             if step is None and level is not None:
                 steep = weights * np.array([1.0, 1.0, 1.0, LEVEL, LEVEL, 1.0])
                 step = least_squares(
                     np.concatenate([steep[:, None] * jacobian, POSTURE * np.eye(joints)]),
                     np.concatenate([steep * error, POSTURE * (line.end - q)]),
-                    low - q, high - q, rows.jacobian, rows.room - INSET,
+                    near.low, near.high, rows.jacobian, rows.room - INSET,
                 )  # fmt: skip
             if step is None:
                 break
             q = q + step
-            if np.abs(step).max() < ARRIVED:
+            # The linear limits of a curved problem can send the elbow to and fro for ever.
+            reach = SHRINK * float(np.abs(step).max())
+            if reach < ARRIVED:
                 break
         found = self._kinematics.fk(q)
         inside = self._stance.inside(found.position)
