@@ -214,7 +214,7 @@ def test_limits_of_the_measured_motion() -> None:
     trace, times = trial()
     down = trace.q.copy()
     near = int(np.argmin(np.abs(trace.joints_ns - times.killed)))
-    down[near] += [0.0, 0.6, 0.0, 0.0, 0.0, 0.0, 0.0]  # the hand is in the table
+    down[near] += [0.0, 0.8, 0.0, 0.0, 0.0, 0.0, 0.0]  # the hand is in the table
     found = verdict(trace._replace(q=down), times)
     assert {"table", "measured workspace"} <= {fault.kind for fault in found.faults}
     assert found.room < -0.01

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 
 from vla_rl_nodes.bench.safety_kill.victims import VICTIMS
-from vla_rl_nodes.cli import main
 
 pytestmark = pytest.mark.graph
 
 
 def run(trials: int, seed: int) -> dict[str, Any]:
-    """What the command prints; it must also end with 0."""
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        status = main(
-            ["bench", "safety-kill", "--trials", str(trials), "--seed", str(seed), "--json"]
-        )
-    result: dict[str, Any] = json.loads(printed.getvalue())
+    """What the command prints, in a process of its own: it chooses its middleware's transport."""
+    ended = subprocess.run(
+        [
+            sys.executable, "-c", "import sys; from vla_rl_nodes.cli import main; sys.exit(main())",
+            "bench", "safety-kill", "--trials", str(trials), "--seed", str(seed), "--json",
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )  # fmt: skip
+    result: dict[str, Any] = json.loads(ended.stdout)
     print(json.dumps(result["failures"], indent=1))
-    assert status == (0 if result["failed"] == 0 else 1)
+    assert ended.returncode == (0 if result["failed"] == 0 else 1)
     return result
 
 

@@ -30,9 +30,7 @@ def start(
 ) -> np.ndarray:
     if sample is None:
         sample = Sample(0, Instant(0, 0), np.nan_to_num(q))
-    return starting_position(
-        ROBOT, KINEMATICS, LIMITS, CLEARANCE, downward, sample, q, commanded
-    )
+    return starting_position(ROBOT, KINEMATICS, LIMITS, CLEARANCE, downward, sample, q, commanded)
 
 
 def moved(joint: int, by: float) -> np.ndarray:

@@ -57,17 +57,38 @@ def test_rows_are_the_gradient_of_the_distances() -> None:
     rng = np.random.default_rng(1)
     checked = 0
     for q in configurations(60):
-        rows = of.rows(q, 0.15)
-        near = np.flatnonzero(of.distances(q) - of.margins < 0.15)
-        assert len(near) == len(rows.room) == len(rows.reasons)
+        rows, distances = of.rows(q, 0.15), of.distances(q)
+        near = np.flatnonzero(distances - of.margins < 0.15)
+        assert set(rows.pairs.tolist()) == set(near.tolist())
+        assert rows.reasons == tuple(of.reasons[pair] for pair in rows.pairs)
         step = rng.normal(size=7) * 1e-4
         change = (of.distances(q + step) - of.distances(q - step)) / 2
-        for row, index in enumerate(near):
-            if of.distances(q)[index] < 0.005:
-                continue  # overlapping, or about to: the nearest points leap
-            assert rows.jacobian[row] @ step == pytest.approx(change[index], abs=4e-6)
+        for jacobian, room, pair in zip(rows.jacobian, rows.room, rows.pairs, strict=True):
+            lowest = room <= rows.room[rows.pairs == pair].min() + 1e-9
+            if distances[pair] < 0.005 or not lowest:
+                continue  # overlapping or about to, where nearest points leap; another corner
+            assert room == pytest.approx(distances[pair] - of.margins[pair], abs=5e-6)
+            assert jacobian @ step == pytest.approx(change[pair], abs=4e-6)
             checked += 1
     assert checked > 100
+
+
+def test_a_face_that_lies_flat_over_a_plane_has_a_row_for_each_corner() -> None:
+    of = clearance()
+    q = tool_at(0.5, 0.0, 0.02)
+    rows = of.rows(q, 0.03)
+    fingers = next(k for k, (one, other) in enumerate(of.names)
+                   if "finger" in one and other == "table")  # fmt: skip
+    corners = rows.jacobian[rows.pairs == fingers]
+    assert len(corners) == 4
+    np.testing.assert_allclose(rows.room[rows.pairs == fingers],
+                               of.distances(q)[fingers] - of.margins[fingers], atol=1e-5)  # fmt: skip
+    # Whichever way the tool tilts, one of the corners comes down.
+    for joint, turn in ((5, 1e-3), (5, -1e-3)):
+        step = np.zeros(7)
+        step[joint] = turn
+        moved = of.distances(q + step)[fingers] - of.distances(q)[fingers]
+        assert (corners @ step).min() == pytest.approx(moved, abs=3e-6)
 
 
 def test_no_distance_changes_faster_than_the_levers_say() -> None:

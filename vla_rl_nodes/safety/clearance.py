@@ -9,13 +9,14 @@ import pinocchio
 from numpy.typing import NDArray
 
 from vla_rl_nodes.robots.model import Robot
-from vla_rl_nodes.safety.geometry import build_shape, frame_levers
+from vla_rl_nodes.safety.geometry import build_shape, flat_pairs, frame_levers
 from vla_rl_nodes.safety.limits import SafetyLimits
 from vla_rl_nodes.safety.reasons import Reason
 
 Array = NDArray[np.float64]
 
 ANCHORS = 3  # configurations whose distances are remembered
+FLAT = 0.02  # m, above a box's lowest corner: these corners are looked at too
 STRIDE = 0.012  # m a pair may move between two measurements, at most
 MOST_PARTS = 6  # of a tick
 ROUNDING = 2e-6  # m, to which distances are found iteratively
@@ -72,6 +73,7 @@ class Clearance:
         self._levers = np.array([pair.levers for pair in shape.pairs]).reshape(-1, self._model.nv)
         self._anchors: list[tuple[Array, Array]] = []
         self._floor = np.zeros(len(shape.pairs)) - ROUNDING
+        self._flat = flat_pairs(shape)
 
     def restart(self, q: Array) -> None:
         """A motion begins at ``q`` [n]: what is closer than its margin there must not come closer,
@@ -127,27 +129,59 @@ class Clearance:
         for at, measured in self._anchors:
             if (measured - self._levers @ np.abs(q - at) >= within + reserve).all():
                 return Rows(np.empty((0, self._model.nv)), np.empty(0), (), np.empty(0, int))
-        room = self.distances(q) - self.reserved(reserve)
-        near = np.flatnonzero(room < within)
+        least = self.reserved(reserve)
+        room = self.distances(q) - least
         pinocchio.computeJointJacobians(self._model, self._data)
+        jacobians: list[Array] = []
+        rooms: list[float] = []
+        pairs: list[int] = []
+        for index in np.flatnonzero(room < within).tolist():
+            found = (
+                self._low_corners(*self._flat[index], self._joints[index][0])
+                if index in self._flat
+                else [(self._gradient(index), float(room[index] + least[index]))]
+            )
+            jacobians += [jacobian for jacobian, _ in found]
+            rooms += [distance - float(least[index]) for _, distance in found]
+            pairs += [index] * len(found)
+        return Rows(
+            np.array(jacobians).reshape(-1, self._model.nv), np.array(rooms),
+            tuple(self.reasons[index] for index in pairs), np.array(pairs, dtype=int),
+        )  # fmt: skip
+
+    def _gradient(self, index: int) -> Array:
+        """[n] change of a pair's distance with the joints, at its nearest points."""
+        result = self._shapes.distanceResults[index]
+        one, other = result.getNearestPoint1(), result.getNearestPoint2()
+        normal = other - one
+        length = float(np.sqrt(normal @ normal))
+        if result.min_distance > 1e-6 and length > 1e-9:
+            normal = normal / length
+        else:
+            normal = np.asarray(result.normal)  # touching, or overlapping
+        gradient = np.zeros(self._model.nv)
+        for sign, point, joint in zip((-1.0, 1.0), (one, other), self._joints[index], strict=True):
+            gradient += sign * self._along(normal, point, joint)
+        return gradient
+
+    def _along(self, normal: Array, point: Array, joint: int) -> Array:
+        """[n] speed along ``normal`` of a point [3] that moves with ``joint``, m/rad."""
+        if joint == 0:
+            return np.zeros(self._model.nv)
         linear, angular = self._data.J[:3], self._data.J[3:]
-        jacobian = np.zeros((len(near), self._model.nv))
-        for row, index in enumerate(near):
-            result = self._shapes.distanceResults[int(index)]
-            one, other = result.getNearestPoint1(), result.getNearestPoint2()
-            normal = other - one
-            length = float(np.sqrt(normal @ normal))
-            if result.min_distance > 1e-6 and length > 1e-9:
-                normal = normal / length
-            else:
-                normal = np.asarray(result.normal)  # touching, or overlapping
-            for sign, point, joint in zip((-1.0, 1.0), (one, other), self._joints[int(index)],
-                                          strict=True):  # fmt: skip
-                if joint:
-                    moment = np.cross(point, normal)
-                    along = normal @ linear + moment @ angular
-                    jacobian[row] += sign * along * self._masks[joint]
-        return Rows(jacobian, room[near], tuple(self.reasons[int(i)] for i in near), near)
+        speed: Array = normal @ linear + np.cross(point, normal) @ angular
+        return speed * self._masks[joint]
+
+    def _low_corners(
+        self, corners: Array, normal: Array, offset: float, joint: int
+    ) -> list[tuple[Array, float]]:
+        """Gradient and height over a plane of a box's corners, of those that are about lowest:
+        a face that lies flat over the plane tilts into it with any of them."""
+        placement = self._data.oMi[joint]
+        points = corners @ placement.rotation.T + placement.translation
+        heights = points @ normal - offset
+        low = np.flatnonzero(heights < heights.min() + FLAT).tolist()
+        return [(self._along(normal, points[k], joint), float(heights[k])) for k in low]
 
     def too_close(self, path: Array) -> TooClose | None:
         """Whether a motion through the rows of ``path`` [m, n] breaks a margin; None: it does

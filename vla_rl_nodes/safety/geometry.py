@@ -265,6 +265,20 @@ def _levers(model: Any, joint: int, reach: float, between: set[int]) -> Array:
     return levers
 
 
+def flat_pairs(shape: Shape) -> dict[int, tuple[Array, Array, float]]:
+    """By the index of a pair of a box and a plane: the box's corners [8, 3] in its joint's frame,
+    m, and the plane's normal [3] and offset, m."""
+    found = {}
+    for index, pair in enumerate(shape.geometry.collisionPairs):
+        box, plane = (shape.geometry.geometryObjects[k] for k in (pair.first, pair.second))
+        if isinstance(box.geometry, coal.Box) and isinstance(plane.geometry, coal.Halfspace):
+            half = np.array(box.geometry.halfSide).ravel()
+            corners = [box.placement.act(half * np.array(s)) for s in product((-1, 1), repeat=3)]
+            normal = np.array(plane.geometry.n).ravel()
+            found[index] = (np.array(corners), normal, float(plane.geometry.d))
+    return found
+
+
 def frame_levers(model: Any, frame: str) -> Array:
     """[n] bound of how far a frame's origin moves for 1 rad (1 m) of each joint, m/rad."""
     found = model.frames[model.getFrameId(frame)]

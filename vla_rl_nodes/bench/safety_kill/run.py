@@ -17,7 +17,7 @@ from vla_rl_nodes.bench.safety_kill.bounds import Bounds
 from vla_rl_nodes.bench.safety_kill.judge import AT_REST, Judge
 from vla_rl_nodes.bench.safety_kill.record import Ears
 from vla_rl_nodes.bench.safety_kill.settling import settling_s
-from vla_rl_nodes.bench.safety_kill.transport import use_loopback
+from vla_rl_nodes.bench.safety_kill.transport import loopback
 from vla_rl_nodes.bench.safety_kill.trial import MOVING, Bench, Plan, Trial, broken, draw
 from vla_rl_nodes.bench.safety_kill.victims import VICTIMS, Victims
 from vla_rl_nodes.bringup import Processes, graph
@@ -92,12 +92,12 @@ def run_safety_kill(options: KillOptions, progress: Callable[[Trial], None]) -> 
         graphs += 1
         with tempfile.TemporaryDirectory(prefix="safety_kill_") as name:
             folder = Path(name)
-            use_loopback(folder)
             logs = (options.logs or folder) / f"graph{graphs}"
             nodes = graph(
                 options.contract, sim=True, parameters={"recorder": {"folder": str(folder)}}
             )
             with (
+                loopback(folder),
                 Processes(logs) as processes,
                 Driver(contract.robot) as driver,
                 Victims(processes, nodes, contract.name, contract.robot, logs) as victims,

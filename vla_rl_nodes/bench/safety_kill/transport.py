@@ -10,6 +10,8 @@ the profile here, and the profile knows one address.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 PARTICIPANTS = 60  # of the domain that are looked for; those that were killed count for a while
@@ -40,13 +42,22 @@ _PROFILE = f"""<?xml version="1.0" encoding="UTF-8"?>
 """
 
 
-def use_loopback(folder: Path) -> None:
-    """Sets this process's environment, and so that of all that it starts.
+@contextmanager
+def loopback(folder: Path) -> Iterator[None]:
+    """While it lasts, this process's environment, and so that of all that it starts, is so.
+
+    A process reads the profile when it first takes part: enter before that.
 
     Args:
         folder: gets the profile; it is read when a process starts.
     """
     profile = folder / "loopback.xml"
     profile.write_text(_PROFILE)
+    before = dict(os.environ)
     os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"] = str(profile)
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "SYSTEM_DEFAULT"
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)

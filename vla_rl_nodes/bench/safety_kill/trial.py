@@ -155,8 +155,8 @@ class Bench:
             while True:
                 asked, episode = self._start(plan, early)
                 time.sleep(plan.delay_s)  # a random instant is the point
-                killed = self._now()
                 if self._driver.state(episode) == "running":
+                    killed = self._now()
                     self._victims.kill(plan.victim)
                     break
                 self._again(episode, early)
