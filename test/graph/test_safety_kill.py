@@ -18,7 +18,7 @@ def run(trials: int, seed: int) -> dict[str, Any]:
     """What the command prints, in a process of its own: it chooses its middleware's transport."""
     ended = subprocess.run(
         [
-            sys.executable, "-c", "import sys; from vla_rl_nodes.cli import main; sys.exit(main())",
+            sys.executable, "-c", "from vla_rl_nodes.cli import main; raise SystemExit(main())",
             "bench", "safety-kill", "--trials", str(trials), "--seed", str(seed), "--json",
         ],
         stdout=subprocess.PIPE,

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from vla_rl_nodes.safety.targets.target import Accepted
 
 from vla_rl_nodes.contract.load import load_contract
 from vla_rl_nodes.robots.kinematics import Kinematics
@@ -22,6 +21,7 @@ from vla_rl_nodes.safety.output import FilterOutput
 from vla_rl_nodes.safety.reasons import NONE, Reason
 from vla_rl_nodes.safety.state import Instant, Source
 from vla_rl_nodes.safety.stop import Plan, resting
+from vla_rl_nodes.safety.targets.target import Accepted
 
 MS = 1_000_000
 START_NS = 1_700_000_000_000_000_000

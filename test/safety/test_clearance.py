@@ -81,8 +81,8 @@ def test_a_face_that_lies_flat_over_a_plane_has_a_row_for_each_corner() -> None:
                    if "finger" in one and other == "table")  # fmt: skip
     corners = rows.jacobian[rows.pairs == fingers]
     assert len(corners) == 4
-    np.testing.assert_allclose(rows.room[rows.pairs == fingers],
-                               of.distances(q)[fingers] - of.margins[fingers], atol=1e-5)  # fmt: skip
+    room = of.distances(q)[fingers] - of.margins[fingers]
+    np.testing.assert_allclose(rows.room[rows.pairs == fingers], room, atol=1e-5)
     # Whichever way the tool tilts, one of the corners comes down.
     for joint, turn in ((5, 1e-3), (5, -1e-3)):
         step = np.zeros(7)

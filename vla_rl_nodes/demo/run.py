@@ -12,6 +12,7 @@ from vla_rl_nodes.contract.load import load_contract
 from vla_rl_nodes.errors import InputError
 from vla_rl_nodes.nodes.driver import Driver, EpisodeResult
 from vla_rl_nodes.replay.convert import convert_episode
+from vla_rl_nodes.resources import resource
 
 # Domains above 101 collide with ephemeral ports on Linux; 0 is everybody's default.
 DOMAINS = range(40, 102)
@@ -57,10 +58,20 @@ class DemoRun:
 def isolate() -> None:
     """Keeps the simulated robot away from any real one: localhost and a domain of its own.
 
-    ROS_DOMAIN_ID and ROS_AUTOMATIC_DISCOVERY_RANGE are kept where the user has set them.
+    Under Fast DDS, ROS's default, over the loopback interface without shared memory, for the
+    reasons that ``config/dds/loopback.xml`` gives. What the user has set of ROS_DOMAIN_ID,
+    ROS_AUTOMATIC_DISCOVERY_RANGE and FASTRTPS_DEFAULT_PROFILES_FILE is kept.
     """
-    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    os.environ.setdefault("ROS_DOMAIN_ID", str(DOMAINS[os.getpid() % len(DOMAINS)]))
+    environment = os.environ
+    environment.setdefault("ROS_DOMAIN_ID", str(DOMAINS[os.getpid() % len(DOMAINS)]))
+    fast = environment.get("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp") == "rmw_fastrtps_cpp"
+    chosen = {"ROS_AUTOMATIC_DISCOVERY_RANGE", "FASTRTPS_DEFAULT_PROFILES_FILE"} & set(environment)
+    if chosen or not fast:
+        environment.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    else:
+        # Not LOCALHOST: that would switch shared memory on. The profile knows one address.
+        environment["FASTRTPS_DEFAULT_PROFILES_FILE"] = str(resource("config/dds/loopback.xml"))
+        environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "SYSTEM_DEFAULT"
 
 
 def run_demo(options: DemoOptions, progress: Progress) -> DemoRun:
