@@ -90,7 +90,10 @@ def ratios(name: str, kind: str, limit: str, count: int, thorough: bool = False)
 
 @pytest.mark.parametrize(("name", "kind", "limit"), KINDS)
 def test_hardly_more_than_the_true_projection(name: str, kind: str, limit: str) -> None:
-    assert np.median(ratios(name, kind, limit, 5)) <= MOST
+    found = ratios(name, kind, limit, 5)
+    assert np.median(found) <= 1.001
+    # A few of a hundred end in another corner of a curved limit, see the distribution.
+    assert np.mean(found <= MOST) >= 0.8
 
 
 @pytest.mark.nightly
