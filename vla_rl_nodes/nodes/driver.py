@@ -82,6 +82,10 @@ class Driver(Closable):
             self._executor.spin()
         except (ExternalShutdownException, InvalidHandle):
             return  # closed while it waited
+        except AttributeError:
+            # rclpy's executor has dropped its guard condition already, a race of its own.
+            if self._context.ok():
+                raise
 
     def _heard(self, topic: str, message: DiagnosticArray) -> None:
         event = from_message(message, topic, self._complaints)

@@ -118,4 +118,9 @@ def spin(
         executor.remove_node(node)
         node.destroy_node()
         rclpy.try_shutdown()
-    return 1 if getattr(node, "failed", False) else 0
+    failed = bool(getattr(node, "failed", False))
+    # What a node holds of compiled libraries goes before they do, else they complain at the end.
+    del node, executor, close
+    gc.unfreeze()
+    gc.collect()
+    return 1 if failed else 0
