@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from typing import Any
@@ -14,6 +15,10 @@ from vla_rl_nodes.bench.safety_kill.victims import VICTIMS
 pytestmark = pytest.mark.graph
 
 
+# Shared memory, which LOCALHOST brings along, does not survive kill -9; the command knows better.
+TRANSPORT = ("ROS_AUTOMATIC_DISCOVERY_RANGE", "FASTRTPS_DEFAULT_PROFILES_FILE")
+
+
 def run(trials: int, seed: int) -> dict[str, Any]:
     """What the command prints, in a process of its own: it chooses its middleware's transport."""
     ended = subprocess.run(
@@ -21,6 +26,7 @@ def run(trials: int, seed: int) -> dict[str, Any]:
             sys.executable, "-c", "from vla_rl_nodes.cli import main; raise SystemExit(main())",
             "bench", "safety-kill", "--trials", str(trials), "--seed", str(seed), "--json",
         ],
+        env={key: value for key, value in os.environ.items() if key not in TRANSPORT},
         stdout=subprocess.PIPE,
         text=True,
         check=False,

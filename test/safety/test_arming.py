@@ -27,10 +27,13 @@ def start(
     sample: Sample | Problem | None = None,
     commanded: np.ndarray | None = None,
     downward: bool = True,
+    at_rest: bool = True,
 ) -> np.ndarray:
     if sample is None:
         sample = Sample(0, Instant(0, 0), np.nan_to_num(q))
-    return starting_position(ROBOT, KINEMATICS, LIMITS, CLEARANCE, downward, sample, q, commanded)
+    return starting_position(
+        ROBOT, KINEMATICS, LIMITS, CLEARANCE, downward, sample, q, at_rest, commanded
+    )
 
 
 def moved(joint: int, by: float) -> np.ndarray:
@@ -82,3 +85,11 @@ def test_a_tilt_is_asked_of_downward_tools_only() -> None:
     with pytest.raises(InputError, match="tilted"):
         start(tilted)
     np.testing.assert_array_equal(start(tilted, downward=False), tilted)
+
+
+def test_an_arm_that_moves_goes_on_from_its_command_or_waits() -> None:
+    lagging = moved(0, 0.01)
+    np.testing.assert_array_equal(start(lagging, commanded=ROBOT.home, at_rest=False), ROBOT.home)
+    for commanded in (None, moved(0, 0.2)):
+        with pytest.raises(InputError, match="the arm moves, or was not measured for 20 ms"):
+            start(ROBOT.home, commanded=commanded, at_rest=False)

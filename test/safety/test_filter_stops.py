@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from vla_rl_nodes.errors import InputError
 from vla_rl_nodes.safety.reasons import NONE, Reason
 from vla_rl_nodes.safety.state import Source
 
@@ -91,8 +92,11 @@ def test_an_arm_that_was_moved_meanwhile_is_taken_over_where_it_is(rig: Any) -> 
     rig.later(1)
     rig.measure(moved)
     assert rig.step(measure=False).q_command is None  # nothing pulls it back
-    rig.later(1)
-    rig.measure(moved)
+    with pytest.raises(InputError, match="the arm moves"):
+        rig.filter.arm(rig.now, moved, 0.04)
+    for _ in range(3):
+        rig.later(10)
+        rig.measure(moved)
     rig.filter.arm(rig.now, moved, 0.04)
     np.testing.assert_allclose(rig.step().q_command, moved, atol=1e-12)
 

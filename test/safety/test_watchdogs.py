@@ -86,3 +86,21 @@ def test_a_sample_is_given_only_when_fresh(watchdogs: Watchdogs) -> None:
     assert isinstance(watchdogs.sample(at(51)), Problem)
     watchdogs.set_limits(LIMITS.model_copy(update={"joint_state_timeout_s": 0.02}))
     assert isinstance(watchdogs.sample(at(21)), Problem)
+
+
+def test_an_arm_is_at_rest_once_it_was_measured_in_one_place_for_20_ms() -> None:
+    of = Watchdogs(ROBOT, LIMITS, tracking=True)
+    assert not of.at_rest
+
+    def measure(ms: float, offset: float) -> bool:
+        assert of.measured(NOW + round(ms * MS), at(ms), ROBOT.joints, list(HOME + offset)) is None
+        return of.at_rest
+
+    assert measure(0, 0.0)  # one measurement alone tells nothing else
+    assert not measure(4, 0.002)
+    assert not measure(8, 0.0022)
+    assert not measure(23, 0.0015)
+    assert measure(24, 0.0025)
+    assert not measure(28, 0.004)
+    assert not measure(90, 0.004)  # after a silence
+    assert measure(110, 0.004)

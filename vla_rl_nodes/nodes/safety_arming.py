@@ -107,8 +107,8 @@ class Arming:
     def follow_episode(self, now: Instant, cause: Reason) -> None:
         """Arms once for each episode that becomes ready, and disarms when it is over.
 
-        While an episode is only ready nothing has moved, and what stopped the filter then may be
-        over; it is armed once more after that, unless the cause asks for a person. Under the lock.
+        What stopped the filter while an episode was only ready may be over; where nothing has
+        moved since, it is armed once more, unless the cause asks for a person. Under the lock.
 
         Args:
             now: the tick's time.
@@ -124,6 +124,7 @@ class Arming:
             return
         halted = self._filter.state in (State.STOPPED, State.FAULTED)
         again = halted and state is EpisodeStates.READY and not cause & ~PASSING
+        again = again and not self._filter.moved  # somebody may have intervened already
         if not episode_id or (self._armed_for == episode_id and not again):
             return
         position = self._inputs.position

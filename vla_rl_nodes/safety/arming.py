@@ -27,6 +27,7 @@ def starting_position(
     downward: bool,
     sample: Sample | Problem,
     q_measured: Array,
+    at_rest: bool,
     commanded: Array | None,
 ) -> Array:
     """Joint positions [n] (rad) that the commanded motion begins from, at rest.
@@ -43,11 +44,13 @@ def starting_position(
         downward: whether the actions are of a tool that points down.
         sample: the newest joint state, or what is wrong with it.
         q_measured: where the arm is said to be [n], rad.
+        at_rest: whether it was measured to stand still.
         commanded: where it was last commanded to be [n]; None before the first arming.
 
     Raises:
         InputError: no fresh joint state, one that does not agree, a position that is not finite
-            or outside its range, parts that overlap, or a tool that is tilted too far.
+            or outside its range, an arm that moves, parts that overlap, or a tool that is
+            tilted too far.
     """
     if isinstance(sample, Problem):
         raise InputError(
@@ -59,7 +62,8 @@ def starting_position(
 
     if not (np.abs(q - sample.values) <= limits.tracking_error_max).all():
         raise InputError("arm", "the arm is not at the given position", "give a fresh one")
-    if commanded is not None and (np.abs(q - commanded) <= HELD).all():
+    held = commanded is not None and bool((np.abs(q - commanded) <= HELD).all())
+    if held and commanded is not None:
         q = commanded.copy()
     for i, name in enumerate(robot.joints):
         low, high = robot.position_min[i], robot.position_max[i]
@@ -74,6 +78,9 @@ def starting_position(
         tilt = tilt_from_rotation(kinematics.fk(q).rotation)
         if not tilt <= limits.arming_tilt_max:
             raise InputError("arm", f"the tool is tilted by {tilt:.2f} rad", "point it down")
+    if not (held or at_rest):
+        # Its controller is on its way to somewhere else: a command to where it is now would leap.
+        raise InputError("arm", "the arm moves, or was not measured for 20 ms", "wait for rest")
     return q
 
 

@@ -94,6 +94,7 @@ class Drive:
             self._motion = BaseMotion(robot, limits, dt)
         else:
             self._motion = Motion(robot, kinematics, clearance, limits, dt, q, opening)
+        self.moved = False  # whether anything was commanded to move yet
         self._settled = True
         self._retreat: int | None = None  # ticks gone of the retreat that is ordered
         self._retreat_ticks = 0
@@ -156,6 +157,7 @@ class Drive:
             raise ArithmeticError("the target's reference is not finite")
         reasons = self._motion.follow(reference, self._target.width)
         self._settled = False
+        self.moved = self.moved or not self._motion.at_rest
         return reasons
 
     def stop(self) -> None:

@@ -29,7 +29,6 @@ from vla_rl_nodes.safety.status import status_of, without_motion
 from vla_rl_nodes.safety.tightening import check_tightening
 
 __all__ = ["Executed", "FilterOutput", "Instant", "SafetyFilter", "Source", "State"]
-
 Array = NDArray[np.float64]
 
 
@@ -40,8 +39,8 @@ class SafetyFilter:
     to rest, that was verified against every limit. A tick either commands a new step whose own
     stop is verified, or the next step of the stored one; whatever fails, it is the latter.
 
-    Pure and deterministic: times are passed in, nothing is logged, the same calls give the same
-    bytes. Disarmed to begin with. Not thread-safe: call it from one thread or under a lock.
+    Pure and deterministic: times are passed in, nothing is logged. Disarmed to begin with. Not
+    thread-safe: call it from one thread or under a lock.
 
     Args:
         robot: joint limits.
@@ -82,6 +81,11 @@ class SafetyFilter:
         return self._limits
 
     @property
+    def moved(self) -> bool:
+        """Whether anything has been commanded to move since the last arming."""
+        return self._drive is not None and self._drive.moved
+
+    @property
     def reference_names(self) -> tuple[str, ...]:
         """Names of the components of an output's ``reference``; empty when disarmed."""
         return () if self._drive is None else self._drive.pose_names
@@ -97,8 +101,8 @@ class SafetyFilter:
 
         Raises:
             InputError: already armed; the emergency stop is latched or unheard; no fresh joint
-                state, wrench or orientation; a force or a tilt that is too great; a position
-                that is not finite or outside its range, or a tool that does not point down.
+                state, wrench or orientation; a force or a tilt that is too great; or see
+                :func:`~vla_rl_nodes.safety.arming.starting_position`.
         """
         if self._course.moving:
             raise InputError("arm", f"the filter is {self._course.state}", "disarm it first")
@@ -109,7 +113,8 @@ class SafetyFilter:
         sample = self._guards.joints.sample(now)
         q = starting_position(
             self._robot, self._kinematics, self._limits, self._clearance,
-            self._contract.action.kind == "tool_delta", sample, q_measured, commanded,
+            self._contract.action.kind == "tool_delta", sample, q_measured,
+            self._guards.joints.at_rest, commanded,
         )  # fmt: skip
         self._drive = Drive(
             self._robot, self._kinematics, self._clearance, self._contract, self._limits, q,

@@ -15,6 +15,9 @@ from vla_rl_nodes.safety.state import Instant, Problem
 
 Array = NDArray[np.float64]
 
+STILL = 1e-3  # rad, within which joints that stand still are measured
+REST_NS = 20_000_000  # for how long, before they count as standing still
+
 
 class Watchdogs:
     """What faults an armed filter, whatever the robot.
@@ -29,6 +32,8 @@ class Watchdogs:
         self._joints, self._tracking = robot.joints, tracking
         self._measured = Inbox("joint state", robot.joints, 0, 0, Reason.STALE_STATE)
         self._last = Instant(0, 0)
+        self._still: Sample | None = None  # since when the joints have been measured about here
+        self._several = False
         self.set_limits(limits)
 
     def set_limits(self, limits: SafetyLimits) -> None:
@@ -43,7 +48,26 @@ class Watchdogs:
         self, stamp_ns: int, arrival: Instant, names: Sequence[str], positions: Sequence[float]
     ) -> Refusal | None:
         """Takes measured joint positions [n] (rad), or says why not."""
-        return self._measured.offer(stamp_ns, arrival, names, positions)
+        before = self._measured.latest
+        refusal = self._measured.offer(stamp_ns, arrival, names, positions)
+        now = self._measured.latest
+        if refusal is not None or now is None:
+            return refusal
+        silent = before is not None and now.stamp_ns - before.stamp_ns > self._measured.max_age_ns
+        away = self._still is None or np.abs(now.values - self._still.values).max() > STILL
+        if silent or away:
+            self._several = before is not None
+            self._still = now
+        return None
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether the joints have been measured in one place for 20 ms, without a gap; also where
+        only one measurement has come at all, which tells nothing else."""
+        latest, still = self._measured.latest, self._still
+        if latest is None or still is None:
+            return False
+        return not self._several or latest.stamp_ns - still.stamp_ns >= REST_NS
 
     def sample(self, now: Instant) -> Sample | Problem:
         """The newest joint state when it is fresh; what is wrong otherwise."""

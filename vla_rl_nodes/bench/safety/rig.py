@@ -18,6 +18,7 @@ from vla_rl_nodes.errors import InputError
 from vla_rl_nodes.robots.kinematics import Kinematics
 from vla_rl_nodes.safety.filter import FilterOutput, SafetyFilter
 from vla_rl_nodes.safety.state import Instant, Source, State
+from vla_rl_nodes.safety.watchdogs import REST_NS
 
 Array = NDArray[np.float64]
 
@@ -92,7 +93,10 @@ class Rig:
         self._commanded.clear()
 
     def arm(self) -> bool:
-        """Arms where the arm is; whether the filter agreed."""
+        """Arms where the arm is, once it has been measured there for a while; whether the filter
+        agreed."""
+        for _ in range(-(-REST_NS // self.dt_ns) + 1):
+            self.step()
         self.listen()
         try:
             self.filter.arm(self.now, self.q, self.width)

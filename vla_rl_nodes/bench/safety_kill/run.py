@@ -17,7 +17,6 @@ from vla_rl_nodes.bench.safety_kill.bounds import Bounds
 from vla_rl_nodes.bench.safety_kill.judge import AT_REST, Judge
 from vla_rl_nodes.bench.safety_kill.record import Ears
 from vla_rl_nodes.bench.safety_kill.settling import settling_s
-from vla_rl_nodes.bench.safety_kill.transport import loopback
 from vla_rl_nodes.bench.safety_kill.trial import MOVING, Bench, Plan, Trial, broken, draw
 from vla_rl_nodes.bench.safety_kill.victims import VICTIMS, Victims
 from vla_rl_nodes.bringup import Processes, graph
@@ -69,7 +68,8 @@ def run_safety_kill(options: KillOptions, progress: Callable[[Trial], None]) -> 
 
     A trial that fails only as a stalled machine or a middleware that holds messages up makes it
     fail, while that was measured, is counted as spoilt and another one is run in its place.
-    Ctrl-C ends it with the figures so far.
+    Ctrl-C ends it with the figures so far. Over shared memory the middleware itself does not
+    survive kill -9 (see ``config/dds/loopback.xml``); leave the choice to ``isolate``.
 
     Args:
         options: what to run.
@@ -97,7 +97,6 @@ def run_safety_kill(options: KillOptions, progress: Callable[[Trial], None]) -> 
                 options.contract, sim=True, parameters={"recorder": {"folder": str(folder)}}
             )
             with (
-                loopback(folder),
                 Processes(logs) as processes,
                 Driver(contract.robot) as driver,
                 Victims(processes, nodes, contract.name, contract.robot, logs) as victims,
