@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import yaml
 from diagnostic_msgs.msg import DiagnosticArray
@@ -215,7 +214,9 @@ def test_limits_become_only_stricter_while_armed(armed: Desk) -> None:
     executed = armed.running.listen(JointState, "safety/executed", sensor=False)
     armed.speed = -0.02  # 0.4 m/s
     armed.running.wait(lambda: len(executed) > 5, 5.0, "executed actions")
-    np.testing.assert_allclose([m.position[2] for _, m in list(executed)[1:5]], -0.0025, atol=1e-4)
+    # 0.05 m/s over a control period of 50 ms, less what targets leave to the smoothing.
+    for _, message in list(executed)[1:5]:
+        assert 0.9 * 0.0025 < -message.position[2] <= 0.0025
     armed.running.wait(lambda: "tool_speed" in armed.status()[1]["reasons"], 5.0, "the reason")
     armed.speed = None
     assert armed.ask("disarm")[0]

@@ -152,8 +152,9 @@ class Admissible:
         return top, bottom
 
     def _range(self, q: Array, v: Array, a: Array) -> Reason:
-        low = np.minimum(self._robot.position_min, q[0]) - ROUNDING
-        high = np.maximum(self._robot.position_max, q[0]) + ROUNDING
+        # Rounding counts from the limit, never from where the last tick's has led.
+        low = np.minimum(self._robot.position_min - 0.5 * ROUNDING, q[0])
+        high = np.maximum(self._robot.position_max + 0.5 * ROUNDING, q[0])
         if not ((q >= low) & (q <= high)).all():
             return Reason.JOINT_POSITION
         near = (q < low + self._excursion) | (q > high - self._excursion)
