@@ -26,6 +26,7 @@ DESCRIPTION = (
 )
 # What may have stopped a filter before anything has moved, and be over by itself.
 PASSING = Reason.STALE_STATE | Reason.STALE_COMMAND
+PATIENCE = 10  # ticks before a refusal to be armed with an episode is told
 
 
 class Arming:
@@ -61,6 +62,7 @@ class Arming:
         self._node, self._filter, self._lock, self._inputs = node, safety, lock, inputs
         self._episode, self._complaints, self._mode = episode, complaints, mode
         self._armed_for = ""
+        self._refused = 0  # ticks in a row
         self.count = 0  # how often it was armed
         for name, handler in (
             ("arm", self._arm_by_service),
@@ -136,6 +138,8 @@ class Arming:
         try:
             self._arm(now)
         except InputError as error:
-            self._complaints.say(error)
+            self._refused += 1
+            if self._refused > PATIENCE:  # an arm that was just put to its start rests soon
+                self._complaints.say(error)
             return
-        self._armed_for = episode_id
+        self._armed_for, self._refused = episode_id, 0
