@@ -151,7 +151,8 @@ class FakeRig:
         return self.target
 
     def _make_motion(self, *args: Any) -> FakeMotion:
-        self.motion = FakeMotion(args[-2], args[-3], args[-1])
+        dt, q, width = args[4:7]
+        self.motion = FakeMotion(q, dt, width)
         return self.motion
 
     def later(self, ms: float) -> None:

@@ -13,6 +13,7 @@ from vla_rl_nodes.safety.limits import SafetyLimits
 from vla_rl_nodes.safety.motion import Motion
 from vla_rl_nodes.safety.reasons import NONE, Reason
 from vla_rl_nodes.safety.smoothing import Smoother
+from vla_rl_nodes.safety.state import Missed
 
 from .shaped import DT, along, clearance, kinematics, limits, motion, robot, stopping, tool_at
 
@@ -121,8 +122,11 @@ def test_wild_references_break_nothing(seed: int) -> None:
             watched.stop()
         else:
             watched.follow(reference)
+    fastest = max(float(np.abs(v).max()) for _, v, _ in watched.knots)
+    assert fastest > 0.05  # it was really moved; each tick was held to the limits above
     while not watched.of.at_rest:
         watched.stop()
+    assert (watched.of.v == 0.0).all()
 
 
 @pytest.mark.parametrize(
@@ -170,6 +174,39 @@ def test_the_stored_stop_is_what_skipped_ticks_followed() -> None:
     of.skip(1000)
     assert of.at_rest
     np.testing.assert_array_equal(of.q, plan.q[-1])
+
+
+def under_way(missed: Missed) -> Motion:
+    of = Motion(robot(), kinematics(), clearance(), limits(), DT, robot().home, 0.08, missed)
+    for k in range(60):
+        of.follow(swing(k))
+    assert np.abs(of.v).max() > 0.1
+    return of
+
+
+def test_a_held_position_is_gone_on_from_at_rest() -> None:
+    of = under_way(Missed.HOLD)
+    q, v = of.q, of.v
+    of.skip(0)
+    np.testing.assert_array_equal(of.v, v)
+    of.skip(4)  # a leap of four ticks' motion would come of going on along the stop
+    np.testing.assert_array_equal(of.q, q)
+    assert of.at_rest and len(of.plan.q) == 1
+    watched = Watched(of)
+    for k in range(64, 120):
+        watched.follow(swing(k))  # within the limits from rest
+    for _ in range(150):
+        watched.follow(swing(119))
+    np.testing.assert_allclose(of.q, swing(119), atol=1e-9)
+
+
+def test_a_velocity_that_went_on_is_gone_on_from() -> None:
+    of = under_way(Missed.COAST)
+    q, v = of.q, of.v
+    of.skip(4)
+    np.testing.assert_allclose(of.q, q + v * 4 * DT)
+    np.testing.assert_array_equal(of.v, v)
+    assert (of.plan.v[-1] == 0.0).all()
 
 
 def test_a_stop_comes_to_rest_along_the_plan_and_a_restart_stays_there() -> None:

@@ -57,9 +57,12 @@ class SafetyFilterNode(Node):
         self._complaints = Complaints(self.get_logger())
         self._lock = threading.Lock()
         kinematics = Kinematics(robot)
-        self._filter = SafetyFilter(robot, kinematics, self._contract, limits.limits)
         period_ns = round(1e9 / self._contract.rates.filter_hz)
         self._outputs = ControllerOutputs(self, robot, self._contract, controller, period_ns)
+        self._filter = SafetyFilter(
+            robot, kinematics, self._contract, limits.limits,
+            safety_outputs.CONTROLLERS[controller],
+        )  # fmt: skip
         self._executed = self.create_publisher(JointState, "safety/executed", STREAM)
         self._reference = self.create_publisher(JointState, "safety/reference", STREAM)
         episode = EpisodeState(self, self._complaints)

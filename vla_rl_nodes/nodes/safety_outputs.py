@@ -15,9 +15,16 @@ from vla_rl_nodes.nodes.qos import COMMAND_OFFERED
 from vla_rl_nodes.nodes.vector import trajectory_message
 from vla_rl_nodes.robots.model import Robot
 from vla_rl_nodes.safety.output import FilterOutput
+from vla_rl_nodes.safety.state import Missed
 from vla_rl_nodes.safety.stop import Plan, resting
 
-CONTROLLERS = ("joint_trajectory", "forward_position", "forward_velocity", "twist")
+# Each controller, and what it does by itself while the filter misses ticks.
+CONTROLLERS = {
+    "joint_trajectory": Missed.PLAN,
+    "forward_position": Missed.HOLD,
+    "forward_velocity": Missed.COAST,
+    "twist": Missed.COAST,
+}
 DESCRIPTION = (
     "Controller that is commanded; what it does when messages stop coming: joint_trajectory: goes"
     " on along the verified stop that every message ends with, within all limits."

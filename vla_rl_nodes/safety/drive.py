@@ -15,6 +15,7 @@ from vla_rl_nodes.safety.clearance import Clearance
 from vla_rl_nodes.safety.limits import SafetyLimits
 from vla_rl_nodes.safety.motion import Motion
 from vla_rl_nodes.safety.reasons import Reason
+from vla_rl_nodes.safety.state import Missed
 from vla_rl_nodes.safety.stop import Plan
 from vla_rl_nodes.safety.targets.make import make_target
 from vla_rl_nodes.safety.targets.target import Accepted, Target
@@ -43,7 +44,7 @@ class Moving(Protocol):
         """One tick along the stored stop."""
 
     def skip(self, ticks: int) -> None:
-        """The controller went so many ticks along the stored stop by itself."""
+        """So many ticks were missed: the motion goes on from where the controller has gone."""
 
     def restart_reference(self) -> None:
         """The reference begins anew where the motion rests."""
@@ -63,6 +64,7 @@ class Drive:
         limits: what is allowed.
         q: where the robot is, at rest [n], rad.
         width: the gripper's opening, m.
+        missed: what the joints' controller does in ticks that are missed.
 
     Raises:
         InputError: the robot cannot be commanded from there.
@@ -77,6 +79,7 @@ class Drive:
         limits: SafetyLimits,
         q: Array,
         width: float,
+        missed: Missed = Missed.PLAN,
     ) -> None:
         rates = contract.rates
         self._dt = 1.0 / rates.filter_hz
@@ -93,7 +96,7 @@ class Drive:
         if contract.action.kind == "base_velocity":
             self._motion = BaseMotion(robot, limits, dt)
         else:
-            self._motion = Motion(robot, kinematics, clearance, limits, dt, q, opening)
+            self._motion = Motion(robot, kinematics, clearance, limits, dt, q, opening, missed)
         self.moved = False  # whether anything was commanded to move yet
         self._settled = True
         self._retreat: int | None = None  # ticks gone of the retreat that is ordered
@@ -165,7 +168,7 @@ class Drive:
         self._motion.stop()
 
     def skip(self, ticks: int) -> None:
-        """The controller went so many ticks along the stored stop by itself."""
+        """So many ticks were missed: the motion goes on from where the controller has gone."""
         self._motion.skip(ticks)
 
     def settle(self) -> None:

@@ -24,7 +24,7 @@ from vla_rl_nodes.safety.limits import SafetyLimits
 from vla_rl_nodes.safety.output import Executed, FilterOutput
 from vla_rl_nodes.safety.reasons import NONE, Reason
 from vla_rl_nodes.safety.residuals import ActionBounds
-from vla_rl_nodes.safety.state import Instant, Problem, Source, State
+from vla_rl_nodes.safety.state import Instant, Missed, Problem, Source, State
 from vla_rl_nodes.safety.status import status_of, without_motion
 from vla_rl_nodes.safety.tightening import check_tightening
 
@@ -47,17 +47,19 @@ class SafetyFilter:
         kinematics: of that robot.
         contract: action layout and rates.
         limits: what is allowed.
+        missed: what the joints' controller does by itself in ticks that are missed.
 
     Raises:
         InputError: the four do not fit together.
     """
 
     def __init__(
-        self, robot: Robot, kinematics: Kinematics, contract: Contract, limits: SafetyLimits
-    ) -> None:
+        self, robot: Robot, kinematics: Kinematics, contract: Contract, limits: SafetyLimits,
+        missed: Missed = Missed.PLAN,
+    ) -> None:  # fmt: skip
         check_settings(robot, contract, limits)
         self._robot, self._kinematics, self._contract = robot, kinematics, contract
-        self._limits = limits
+        self._limits, self._missed = limits, missed
         self._clearance = Clearance(robot, limits)
         self._base = contract.action.kind == "base_velocity"
         self._guards = Guards(robot, limits, tracking=not self._base)
@@ -118,7 +120,7 @@ class SafetyFilter:
         )  # fmt: skip
         self._drive = Drive(
             self._robot, self._kinematics, self._clearance, self._contract, self._limits, q,
-            gripper_width,
+            gripper_width, self._missed,
         )  # fmt: skip
         self._guards.joints.follow_clocks(now)
         self._arbiter.begin(now)
@@ -237,8 +239,7 @@ class SafetyFilter:
 
         Args:
             now: the time on both clocks.
-            skipped: how many ticks before this one were missed in a row, while the controller
-                went on along the plan it had.
+            skipped: how many ticks before this one were missed in a row.
         """
         self._now = now
         drive, course, executed = self._drive, self._course, None
@@ -311,9 +312,7 @@ class SafetyFilter:
         for problem in self._guards.problems(now, skipped, drive.q):
             self._fault(problem)
         if skipped > 0 and self._course.taking:
-            self._course.messages.append(
-                f"{skipped} filter ticks were missed, the stop was followed meanwhile"
-            )
+            self._course.messages.append(f"{skipped} filter ticks were missed, {self._missed}")
         self._feel(drive)
 
     def _feel(self, drive: Drive) -> None:

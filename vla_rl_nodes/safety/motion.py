@@ -14,6 +14,7 @@ from vla_rl_nodes.safety.limits import SafetyLimits
 from vla_rl_nodes.safety.projection import StepProjection
 from vla_rl_nodes.safety.reasons import NONE, Reason
 from vla_rl_nodes.safety.smoothing import Knot, Smoother
+from vla_rl_nodes.safety.state import Missed
 from vla_rl_nodes.safety.stop import Plan, Stopping, resting
 
 Array = NDArray[np.float64]
@@ -38,6 +39,7 @@ class Motion:
         dt: the filter's period, s.
         q: where the robot is, at rest [n], rad.
         width: the gripper's opening, m; None without a gripper.
+        missed: what the controller does in ticks that are missed.
     """
 
     def __init__(
@@ -49,8 +51,9 @@ class Motion:
         dt: float,
         q: Array,
         width: float | None = None,
+        missed: Missed = Missed.PLAN,
     ) -> None:
-        self._robot, self._dt = robot, dt
+        self._robot, self._dt, self._missed = robot, dt, missed
         self.width = width
         clearance.restart(q)
         self._stopping = Stopping(
@@ -134,9 +137,22 @@ class Motion:
         self._take(self.plan.after())
 
     def skip(self, ticks: int) -> None:
-        """The controller went so many ticks along the stored stop by itself."""
-        for _ in range(min(ticks, len(self.plan.q))):
-            self.stop()
+        """So many ticks were missed: the motion goes on from where the controller has gone.
+
+        Along the stored stop all is verified. A controller that held the last position has
+        stopped there at once, and the motion begins anew; one that coasted has left what was
+        verified, so what is stored then is only the stop from there.
+        """
+        if ticks <= 0:
+            return
+        now = self._now
+        if self._missed is Missed.HOLD:
+            self._take(resting(now.q))
+        elif self._missed is Missed.COAST:
+            q = now.q + now.v * (ticks * self._dt)
+            self._take(self._stopping.plan(q, now.v, np.zeros(len(q))))
+        else:
+            self._take(self.plan.after(ticks))
 
     def restart_reference(self) -> None:
         """The reference begins anew, at rest where the motion is."""

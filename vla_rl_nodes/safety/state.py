@@ -27,6 +27,14 @@ class Source(StrEnum):
     POLICY = "policy"
 
 
+class Missed(StrEnum):
+    """What the controller does by itself in ticks that the filter misses."""
+
+    PLAN = "the stop was followed meanwhile"  # a trajectory: goes on along the last plan
+    HOLD = "the last position was held meanwhile"  # a stream of positions
+    COAST = "the last velocity went on meanwhile"  # a stream of velocities
+
+
 class State(StrEnum):
     """What the filter is doing."""
 
