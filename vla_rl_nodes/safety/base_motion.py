@@ -7,18 +7,18 @@ from numpy.typing import NDArray
 
 from vla_rl_nodes.errors import InputError
 from vla_rl_nodes.robots.model import Robot
+from vla_rl_nodes.safety.commanded import Commanded
 from vla_rl_nodes.safety.limits import SafetyLimits
 from vla_rl_nodes.safety.reasons import NONE, Reason
 from vla_rl_nodes.safety.smoothing import Knot
-from vla_rl_nodes.safety.stop import Plan, Stopping, resting
+from vla_rl_nodes.safety.stop import Plan, Stopping
 
 Array = NDArray[np.float64]
 
-REST = 1e-9  # m/s, rad/s and their rates
 ROUNDING = 1e-9
 
 
-class BaseMotion:
+class BaseMotion(Commanded):
     """What is commanded to a mobile base: velocities along its x, its y and about its z.
 
     The difference to the wanted velocity is taken away as a stop would take away a speed, and
@@ -37,6 +37,7 @@ class BaseMotion:
     """
 
     def __init__(self, robot: Robot, limits: SafetyLimits, dt: float) -> None:
+        super().__init__(np.zeros(3))
         base = robot.mobile_base
         if base is None:
             raise InputError(robot.name, "has no mobile base", "choose another kind of action")
@@ -46,10 +47,7 @@ class BaseMotion:
             np.array(base.jerk) * limits.jerk_scale,
             dt,
         )
-        zero = np.zeros(3)
-        self._now = Knot(zero, zero, zero)
-        self.plan: Plan = resting(zero)
-        self._way: Plan = resting(zero)
+        self._way: Plan = self.plan
         self._wanted = np.full(3, np.nan)
         self.width: float | None = None
         self.tighten(limits)
@@ -57,26 +55,6 @@ class BaseMotion:
     def tighten(self, limits: SafetyLimits) -> None:
         """Takes stricter limits, from the next tick on."""
         self._fastest = self._velocity_max * limits.velocity_scale
-
-    @property
-    def q(self) -> Array:
-        """What the velocities have added up to [3], m and rad."""
-        return self._now.q
-
-    @property
-    def v(self) -> Array:
-        """Velocity just commanded [3], m/s and rad/s."""
-        return self._now.v
-
-    @property
-    def a(self) -> Array:
-        """Acceleration just commanded [3], m/s^2 and rad/s^2."""
-        return self._now.a
-
-    @property
-    def at_rest(self) -> bool:
-        """Whether the last knot stands still and nothing is left to brake."""
-        return bool((np.abs(self._now.v) < REST).all() and (np.abs(self._now.a) < REST).all())
 
     def follow(self, reference: Array, width: float | None = None) -> Reason:
         """One tick towards the velocity ``reference`` [3]; a base has no gripper."""
@@ -100,7 +78,7 @@ class BaseMotion:
     def stop(self) -> None:
         """One tick along the stored stop."""
         self._wanted = np.full(3, np.nan)  # the way to it begins anew
-        self._take(self.plan.after())
+        super().stop()
 
     def skip(self, ticks: int) -> None:
         """So many ticks were missed: meanwhile the base has held its last velocity, unless its own
@@ -131,10 +109,6 @@ class BaseMotion:
         # After tightening it may be faster than it now may: then not faster than before.
         allowed = np.maximum(self._fastest, np.abs(now.v)) + ROUNDING
         return bool((most <= allowed).all())
-
-    def _take(self, plan: Plan) -> None:
-        self.plan = plan
-        self._now = Knot(plan.q[0], plan.v[0], plan.a[0])
 
 
 def _peak(a: Array, after: Array, dt: float) -> Array:

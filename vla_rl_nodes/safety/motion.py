@@ -10,6 +10,7 @@ from vla_rl_nodes.robots.model import Robot
 from vla_rl_nodes.safety.admissible import Admissible, Verdict
 from vla_rl_nodes.safety.catch_up import CatchUp
 from vla_rl_nodes.safety.clearance import Clearance
+from vla_rl_nodes.safety.commanded import Commanded
 from vla_rl_nodes.safety.limits import SafetyLimits
 from vla_rl_nodes.safety.projection import StepProjection
 from vla_rl_nodes.safety.reasons import NONE, Reason
@@ -20,11 +21,10 @@ from vla_rl_nodes.safety.stop import Plan, Stopping, resting
 Array = NDArray[np.float64]
 
 PROJECTIONS = 2  # how often a step is projected before the stored stop is taken
-REST = 1e-9  # rad/s and rad/s^2
 ON_TRACK = 1e-9  # rad, rad/s: what rounding makes of a motion that is on its reference
 
 
-class Motion:
+class Motion(Commanded):
     """What is commanded to a robot's joints, one filter tick at a time; begins at rest.
 
     The invariant: ``plan`` is always a motion to rest, from the knot just commanded, whose every
@@ -53,6 +53,7 @@ class Motion:
         width: float | None = None,
         missed: Missed = Missed.PLAN,
     ) -> None:
+        super().__init__(q)
         self._robot, self._dt, self._missed = robot, dt, missed
         self.width = width
         clearance.restart(q)
@@ -64,8 +65,7 @@ class Motion:
         self._admissible = Admissible(robot, kinematics, clearance, limits, self._stopping)
         self._projection = StepProjection(robot, clearance, limits, self._stopping)
         self._smoother = Smoother(max(round(limits.smoothing_s / dt), 1), dt, q)
-        self._now = self._led = Knot(q.copy(), np.zeros(len(q)), np.zeros(len(q)))
-        self.plan: Plan = resting(q)
+        self._led = self._now
         self.tighten(limits)
 
     def tighten(self, limits: SafetyLimits) -> None:
@@ -82,26 +82,6 @@ class Motion:
             if limits.gripper_speed is not None:
                 speed = min(speed, limits.gripper_speed)
             self._width_step = speed * self._dt
-
-    @property
-    def q(self) -> Array:
-        """Positions just commanded [n], rad."""
-        return self._now.q
-
-    @property
-    def v(self) -> Array:
-        """Velocities just commanded [n], rad/s."""
-        return self._now.v
-
-    @property
-    def a(self) -> Array:
-        """Accelerations just commanded [n], rad/s^2."""
-        return self._now.a
-
-    @property
-    def at_rest(self) -> bool:
-        """Whether the last knot stands still and nothing is left to brake."""
-        return bool((np.abs(self._now.v) < REST).all() and (np.abs(self._now.a) < REST).all())
 
     def follow(self, reference: Array, width: float | None = None) -> Reason:
         """One tick after the joint reference [n], which is linear within the tick.
@@ -131,10 +111,6 @@ class Motion:
             step = width - self.width
             self.width += min(max(step, -self._width_step), self._width_step)
         return reasons
-
-    def stop(self) -> None:
-        """One tick along the stored stop; the gripper stays as it is."""
-        self._take(self.plan.after())
 
     def skip(self, ticks: int) -> None:
         """So many ticks were missed: the motion goes on from where the controller has gone.
@@ -195,7 +171,3 @@ class Motion:
             if not verdict.reasons:
                 return plan
         return None
-
-    def _take(self, plan: Plan) -> None:
-        self.plan = plan
-        self._now = Knot(plan.q[0], plan.v[0], plan.a[0])
