@@ -13,7 +13,7 @@ ROS_MESSAGES = [
 ]  # fmt: skip
 NODES = [
     "camera_ingest", "proprio_ingest", "policy", "safety_filter", "episode", "recorder",
-    "sim_robot", "sim_cameras", "sim_expert", "vla_http",
+    "sim_robot", "sim_cameras", "sim_expert", "vla_http", "replay_bridge",
 ]  # fmt: skip
 
 
@@ -42,7 +42,7 @@ setup(
     ],
     python_requires=">=3.11",
     install_requires=[
-        "coal", "cryptography", "daqp", "mcap", "msgpack", "numpy", "onnxruntime", "pillow", "pin",
+        "aiohttp", "coal", "cryptography", "daqp", "mcap", "msgpack", "numpy", "onnxruntime", "pillow", "pin",
         "pydantic", "PyYAML", "rich", "rosbags", "ruckig", "websockets", "zstandard",
     ],
     extras_require={
@@ -51,11 +51,11 @@ setup(
             *(f"ros-jazzy-{name}" for name in ROS_MESSAGES),
         ],
         "sim": ["mujoco", "matplotlib"],
-        "learner": ["torch", "onnx"],
+        "learner": ["torch", "torchrl", "onnx", "h5py", "pyarrow", "google-crc32c"],
         # On an NVIDIA GPU; take plain onnxruntime out first, the two share one folder.
         "gpu": ["onnxruntime-gpu", "tensorrt", "cuda-bindings", "onnx"],
         "dev": [
-            "colcon-common-extensions", "hypothesis", "mypy", "pytest", "ruff", "scipy",
+            "colcon-common-extensions", "hypothesis", "mcap-ros2-support", "mypy", "pytest", "ruff", "scipy",
             "setuptools<80", "types-PyYAML",
         ],
     },

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,3 +54,12 @@ def keys_option(parser: argparse.ArgumentParser) -> None:
 def print_json(data: object) -> None:
     """One object on one line."""
     print(json.dumps(data, sort_keys=True, allow_nan=False))
+
+
+def tracked(bags: Sequence[Path], what: str) -> Iterable[Path]:
+    """The bags, with a progress bar for a person who watches."""
+    from rich.console import Console
+    from rich.progress import track
+
+    shown = sys.stderr.isatty()
+    return track(bags, what, console=Console(stderr=True), transient=True, disable=not shown)

@@ -7,7 +7,7 @@ from collections import OrderedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_rl_nodes.bench.safety.checker import Violation
+from vla_rl_nodes.bench.safety.streams import Violation
 from vla_rl_nodes.bench.safety.subjects import Subject
 from vla_rl_nodes.safety.output import FilterOutput
 from vla_rl_nodes.safety.reasons import Reason

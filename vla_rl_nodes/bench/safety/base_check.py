@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_rl_nodes.bench.safety.bounds import Bounds
-from vla_rl_nodes.bench.safety.checker import Violation
+from vla_rl_nodes.bench.safety.streams import Violation
 
 Array = NDArray[np.float64]
 

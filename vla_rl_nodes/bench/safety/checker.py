@@ -2,8 +2,9 @@
 
 Shares no code with the safety filter. It is given what a controller gets, plans (knots of
 position, velocity and acceleration one period apart, of which the last rests) and the ticks at
-which none came, and follows them as joint_trajectory_controller does: along the newest plan, and
-to its end when no other comes.
+which none came, and follows them as the controller does: joint_trajectory_controller along the
+newest plan, and to its end when no other comes; a controller that is given positions or
+velocities one at a time as :mod:`vla_rl_nodes.bench.safety.streams` says.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from vla_rl_nodes.bench.safety.knots import (
     check_intervals,
     check_rest,
 )
+from vla_rl_nodes.bench.safety.streams import Controller, Leeway, Violation, gone_on
 from vla_rl_nodes.bench.safety.surroundings import Surroundings
 
 Array = NDArray[np.float64]
@@ -46,24 +48,6 @@ class PlanLike(Protocol):
     def a(self) -> Array: ...
 
 
-class Violation(NamedTuple):
-    """A bound that the commanded motion broke.
-
-    Attributes:
-        kind: such as ``jerk``, ``self_collision`` or ``rest``.
-        tick: at which the plan came, counted from the judge's beginning.
-        tail: whether in the part of the plan that another plan replaced.
-        excess: by how much, in the bound's unit.
-        detail: of what.
-    """
-
-    kind: str
-    tick: int
-    tail: bool
-    excess: float
-    detail: str
-
-
 @dataclass(slots=True)
 class _Entry:
     """One tick: the plan that came, where the controller was then, and how it got there."""
@@ -74,6 +58,7 @@ class _Entry:
     rest: bool  # the plan is what was left of the one before: its rows are checked already
     width: float
     segment: int
+    coasted: bool = False  # the controller left what had been planned
 
 
 class Checker:
@@ -83,11 +68,16 @@ class Checker:
         bounds: what it may do.
         dt: the filter's period, s.
         seed: of which tails are looked at closely.
+        controller: what it does in ticks at which nothing comes.
     """
 
-    def __init__(self, bounds: Bounds, dt: float, seed: int = 0) -> None:
+    def __init__(
+        self, bounds: Bounds, dt: float, seed: int = 0, controller: Controller = "trajectory"
+    ) -> None:
         self.violations: list[Violation] = []
         self.ticks = 0
+        self._controller: Controller = controller
+        self._leeway = Leeway()
         self._bounds, self._dt = bounds, dt
         self._geometry = GeometryCheck(bounds)
         self._random = np.random.default_rng(seed)
@@ -104,6 +94,11 @@ class Checker:
         return self._geometry.surroundings
 
     @property
+    def excused(self) -> int:
+        """Bounds that were broken because a controller coasted to where nothing was verified."""
+        return self._leeway.excused
+
+    @property
     def state(self) -> State | None:
         """Where the controller is: q, v, a [n]; None before the first start."""
         plan = self._plan
@@ -114,6 +109,7 @@ class Checker:
 
         The next plan begins there, or where the controller has been holding the arm.
         """
+        self._leeway.armed(self.ticks)
         if self._plan is not None and self._plan.v[self._at].any():
             self._report("start", 0.0, "armed while the controller still moves")
         self._measured, self._width = np.array(q), width
@@ -130,9 +126,10 @@ class Checker:
             return
         if plan is not None and self._measured is not None:
             self._begin(plan, self._measured)
+        coasted = skipped > 0 and self._go_on(skipped)
         last, before = self._plan, self._at
         # The first row is where the controller is when the next tick is due.
-        at = min(before + skipped, len(last.q) - 1)
+        at = min(before + (0 if coasted else skipped), len(last.q) - 1)
         then = min(at + 1, len(last.q) - 1)
         passed = [(last.q[row], last.v[row], last.a[row]) for row in range(before, at + 1)]
         if plan is None:
@@ -141,9 +138,11 @@ class Checker:
         else:
             rest = _is_rest(plan, last, then)
             self._plan, self._at = plan, 0
+        if rest and not coasted:
+            self._leeway.follows(self.ticks)
         self._gripper(width, skipped)
         shown = 0.0 if self._width is None else self._width
-        self._entries.append(_Entry(self.ticks, passed, plan, rest, shown, self._segment))
+        self._entries.append(_Entry(self.ticks, passed, plan, rest, shown, self._segment, coasted))
         self.ticks += 1
         if len(self._entries) >= BATCH:
             self.flush()
@@ -163,6 +162,18 @@ class Checker:
         width = 0.0 if self._width is None else self._width
         self._segment = self._geometry.begin(self._plan.q[self._at], width)
 
+    def _go_on(self, skipped: int) -> bool:
+        """Lets the controller go on by itself; whether that was not along the plan."""
+        assert self._plan is not None
+        q, v = self._plan.q[self._at], self._plan.v[self._at]
+        there = gone_on(self._controller, q, v, skipped * self._dt)
+        if there is None or not v.any():
+            return False
+        zero = np.zeros(len(q))
+        self._plan, self._at = _Rows(*(row[np.newaxis] for row in (*there, zero))), 0
+        self._leeway.coasted(self.ticks)
+        return True
+
     def _hold(self, q: Array) -> None:
         still = np.zeros((1, len(q)))
         self._plan, self._at = _Rows(q[np.newaxis], still, still), 0
@@ -172,10 +183,12 @@ class Checker:
         entries, self._entries = self._entries, []
         if not entries:
             return
+        before, self.violations = self.violations, []
         fresh = [entry for entry in entries if not entry.rest]
         if fresh:
             self._check_plans(fresh)
         self._check_geometry(entries)
+        self.violations = [*before, *self._leeway.judge(self.violations, self.ticks)]
         self._geometry.forget(entries[-1].segment)
 
     def _gripper(self, width: float | None, skipped: int) -> None:
@@ -229,7 +242,8 @@ class Checker:
         drawn = self._random.random(len(entries)) < TAIL_SHARE
         tails = [
             entry for entry, by_chance in zip(entries, drawn, strict=True)
-            if len(entry.plan.q) > 1 and (by_chance or (entry.tick in close and not entry.rest))
+            if len(entry.plan.q) > 1
+            and (by_chance or entry.coasted or (entry.tick in close and not entry.rest))
         ]  # fmt: skip
         if not tails:
             return

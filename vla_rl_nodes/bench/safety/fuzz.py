@@ -97,6 +97,7 @@ def run_robot(name: str, options: FuzzOptions, told: Callable[[int], None]) -> d
         "violation_kinds": dict(sorted(found.kinds.items())),
         "reproduce": found.lines,
         "armings_refused": found.refused,
+        "coasted_out": found.excused,
         "hand_overs": over,
         "bare_us": bare,
         "ratio_to_bare": round(report["p50_us"] / bare["all"], 2),

@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 
 from vla_rl_nodes.bench.safety.actions import ActionCheck
 from vla_rl_nodes.bench.safety.base_check import BaseCheck
-from vla_rl_nodes.bench.safety.checker import Checker, Violation
+from vla_rl_nodes.bench.safety.checker import Checker
 from vla_rl_nodes.bench.safety.figures import Figures
+from vla_rl_nodes.bench.safety.streams import Violation
 from vla_rl_nodes.bench.safety.subjects import Subject
 from vla_rl_nodes.errors import InputError
 from vla_rl_nodes.robots.kinematics import Kinematics
 from vla_rl_nodes.safety.filter import FilterOutput, SafetyFilter
-from vla_rl_nodes.safety.state import Instant, Source, State
+from vla_rl_nodes.safety.state import Instant, Missed, Source, State
 from vla_rl_nodes.safety.watchdogs import REST_NS
 
 Array = NDArray[np.float64]
@@ -26,6 +27,8 @@ START_NS = 1_700_000_000_000_000_000
 MS = 1_000_000
 MOVING = 1e-6  # rad/s
 FAILURE = " in the filter: "  # what a message says when the filter's own code raised
+# What the filter is told of a controller, and what the judge is.
+MISSED = {"trajectory": Missed.PLAN, "positions": Missed.HOLD, "velocities": Missed.COAST}
 LAG_MAX = 16  # ticks of commanded positions that are kept
 
 
@@ -41,9 +44,10 @@ class Rig:
     def __init__(self, subject: Subject, figures: Figures, seed: int = 0) -> None:
         self.subject, self.figures = subject, figures
         self.filter = SafetyFilter(
-            subject.robot, Kinematics(subject.robot), subject.contract, subject.limits
-        )
-        self.checker = Checker(subject.bounds, subject.dt, seed)
+            subject.robot, Kinematics(subject.robot), subject.contract, subject.limits,
+            MISSED[subject.controller],
+        )  # fmt: skip
+        self.checker = Checker(subject.bounds, subject.dt, seed, subject.controller)
         self.base = BaseCheck(subject.bounds, subject.dt)
         self.actions = ActionCheck(subject)
         self.names = subject.contract.action.names

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_rl_nodes.bench.safety.attack import Attacker
-from vla_rl_nodes.bench.safety.checker import Violation
 from vla_rl_nodes.bench.safety.events import Event
 from vla_rl_nodes.bench.safety.figures import Figures
 from vla_rl_nodes.bench.safety.rig import Rig
 from vla_rl_nodes.bench.safety.starts import starts
+from vla_rl_nodes.bench.safety.streams import Violation
 from vla_rl_nodes.bench.safety.subjects import Subject
 from vla_rl_nodes.errors import InputError
 from vla_rl_nodes.safety.state import Source, State
@@ -35,17 +35,21 @@ class Found:
     Attributes:
         kinds: how many violations of each kind.
         lines: the first of them, each a line that says where and how to see it again.
+        refused: armings.
+        excused: bounds broken by a stop from where a stream of velocities coasted to unheard.
     """
 
     kinds: Counter[str] = field(default_factory=Counter)
     lines: list[str] = field(default_factory=list)
-    refused: int = 0  # armings
+    refused: int = 0
+    excused: int = 0
 
     def add(self, other: Found) -> None:
         """Takes another round's."""
         self.kinds.update(other.kinds)
         self.lines = [*self.lines, *other.lines][:SHOWN]
         self.refused += other.refused
+        self.excused += other.excused
 
 
 def run_round(subject: Subject, seed: tuple[int, ...], ticks: int, figures: Figures) -> Found:
@@ -81,6 +85,7 @@ def run_round(subject: Subject, seed: tuple[int, ...], ticks: int, figures: Figu
     figures.exceptions += len(rig.failures)
     found.lines += [f"{again}: {line}" for line in rig.failures[:SHOWN]]
     collect(found, rig.violations(), again)
+    found.excused = rig.checker.excused
     return found
 
 

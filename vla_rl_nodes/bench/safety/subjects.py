@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import yaml
 
 from vla_rl_nodes.bench.safety.bounds import Bounds, read_bounds
+from vla_rl_nodes.bench.safety.streams import Controller
 from vla_rl_nodes.contract.spec import Contract
 from vla_rl_nodes.resources import resource
 from vla_rl_nodes.robots.load import load_robot
@@ -19,6 +21,8 @@ from vla_rl_nodes.safety.limits import SafetyLimits, load_limits
 
 ROBOTS = ("fr3", "panda", "ur5e", "go2")
 RATES = ((20, 100), (25, 100), (50, 200))  # of the policy and the filter, Hz
+
+STREAMS: tuple[Controller, ...] = ("positions", "velocities")  # at the first and second rates
 
 # Per control period: metres and radians that are more than any of the robots may move in it.
 TOOL_STEP, TURN_STEP = 0.05, 0.4
@@ -39,13 +43,17 @@ MOBILE_BASE = {
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """One robot, one contract, one set of limits, and the same as the judge reads it."""
+    """One robot, one contract, one set of limits, and the same as the judge reads it.
+
+    ``controller`` is what the joints' commands go to, in the judge's words.
+    """
 
     name: str
     robot: Robot
     contract: Contract
     limits: SafetyLimits
     bounds: Bounds
+    controller: Controller = "trajectory"
 
     @property
     def dt(self) -> float:
@@ -66,12 +74,18 @@ def kinds(robot: Robot) -> tuple[tuple[str, bool], ...]:
 
 
 def subjects(name: str, folder: Path) -> Iterator[Subject]:
-    """Every kind of action of a robot at every rate; ``folder`` takes the safety files."""
+    """Every kind of action of a robot at every rate, and with streams of positions and of
+    velocities instead of trajectories; ``folder`` takes the safety files."""
     robot_file = resource(f"config/robots/{name}.yaml")
     robot = load_robot(robot_file)
     for kind, in_tool in kinds(robot):
-        for rates in RATES:
-            yield _subject(robot_file, robot, name, kind, in_tool, rates, folder)
+        plain = [
+            _subject(robot_file, robot, name, kind, in_tool, rates, folder) for rates in RATES
+        ]
+        yield from plain
+        for subject, controller in zip(plain, STREAMS, strict=False):
+            told = f"{subject.name}_{controller}"
+            yield dataclasses.replace(subject, name=told, controller=controller)
 
 
 def mobile_subject(name: str, folder: Path) -> Subject:
