@@ -49,6 +49,10 @@ class SafetyFilterNode(Node):
         controller = parameters.text(
             self, "controller", "joint_trajectory", safety_outputs.DESCRIPTION
         )
+        ahead = parameters.integer(
+            self, "ahead", safety_outputs.AHEAD, safety_outputs.AHEAD, safety_outputs.AHEAD_MAX,
+            safety_outputs.AHEAD_DESCRIPTION,
+        )  # fmt: skip
         arming = parameters.text(self, "arming", "episode", safety_arming.DESCRIPTION)
         self._contract = load_contract(contract_name)
         robot = load_robot(self._contract.robot)
@@ -58,7 +62,9 @@ class SafetyFilterNode(Node):
         self._lock = threading.Lock()
         kinematics = Kinematics(robot)
         period_ns = round(1e9 / self._contract.rates.filter_hz)
-        self._outputs = ControllerOutputs(self, robot, self._contract, controller, period_ns)
+        self._outputs = ControllerOutputs(
+            self, robot, self._contract, controller, period_ns, ahead
+        )
         self._filter = SafetyFilter(
             robot, kinematics, self._contract, limits.limits,
             safety_outputs.CONTROLLERS[controller],

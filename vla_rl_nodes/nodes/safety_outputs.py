@@ -25,6 +25,12 @@ CONTROLLERS = {
     "forward_velocity": Missed.COAST,
     "twist": Missed.COAST,
 }
+AHEAD, AHEAD_MAX = 2, 10
+AHEAD_DESCRIPTION = (
+    "Filter periods between a tick and the motion that it decides, for joint_trajectory. A message"
+    " may reach the controller that many periods late, less one, without the arm noticing; each"
+    " more costs a period of latency."
+)
 DESCRIPTION = (
     "Controller that is commanded; what it does when messages stop coming: joint_trajectory: goes"
     " on along the verified stop that every message ends with, within all limits."
@@ -36,17 +42,22 @@ DESCRIPTION = (
 
 
 class PlanPath:
-    """The filter's plans as one curve in time, a period behind the ticks that decide it.
+    """The filter's plans as one curve in time, some periods behind the ticks that decide it.
 
-    Of the knots that a message holds the first belongs to the tick's own time, and the second to
-    a period later: both are of earlier messages. So the segment that the controller is in when
-    a message comes is the same in the old and the new one, and a message that is up to one period
-    late changes nothing. Without that, the controller would leave the new curve's first segment
-    out in part, and would make up for it with an acceleration and a jerk that nobody checked.
+    Of the knots that a message holds the first belongs to the tick's own time, the next to a
+    period later, and so on: as many as ``ahead`` are of earlier messages. So the segment that the
+    controller is in when a message comes is the same in the old and the new one, and a message
+    that is up to ``ahead - 1`` periods late changes nothing. One that is later finds the
+    controller on its way to rest, and is rejoined within what is left of a period, with an
+    acceleration and a jerk that nobody checked: that is what more periods are for.
+
+    Args:
+        ahead: periods between a tick and the motion that it decides, at least 2.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, ahead: int = AHEAD) -> None:
         self._knots: Plan | None = None
+        self._early = np.arange(ahead)
 
     def forget(self) -> None:
         """The next plan has nothing before it: its robot is at rest."""
@@ -56,7 +67,7 @@ class PlanPath:
         """The knots to send, and how many periods after the tick's time the first is due.
 
         Args:
-            plan: of this tick; its first row is due two periods after the tick.
+            plan: of this tick; its first row is due ``ahead`` periods after the tick.
             skipped: how many ticks were missed since the last plan; the controller has gone on
                 along that one by itself.
         """
@@ -64,8 +75,8 @@ class PlanPath:
         behind = resting(plan.q[0]) if self._knots is None else self._knots.after(1 + skipped)
         if not plan.v.any():  # at rest, one row says as much
             plan = resting(plan.q[0])
-        # The first two rows; one that is at rest already has only one, and stays.
-        rows = np.minimum([0, 1], len(behind.q) - 1)
+        # One that is at rest already has only one row, and stays.
+        rows = np.minimum(self._early, len(behind.q) - 1)
         self._knots = Plan(
             *(np.concatenate([old[rows], new]) for old, new in zip(behind, plan, strict=True))
         )
@@ -82,18 +93,20 @@ class ControllerOutputs:
         contract: says whether a base or joints are commanded.
         controller: one of ``CONTROLLERS``.
         period_ns: of the filter.
+        ahead: see :class:`PlanPath`.
 
     Raises:
         InputError: the robot has no such controller, or one that would go on for ever.
     """
 
     def __init__(
-        self, node: Node, robot: Robot, contract: Contract, controller: str, period_ns: int
-    ) -> None:
+        self, node: Node, robot: Robot, contract: Contract, controller: str, period_ns: int,
+        ahead: int = AHEAD,
+    ) -> None:  # fmt: skip
         _check(robot, contract, controller)
         topics = robot.topics
         self._joints, self._frame, self._period_ns = robot.joints, robot.base_frame, period_ns
-        self._path = PlanPath()
+        self._path = PlanPath(ahead)
         self._trajectory = self._positions = self._velocities = self._twist = None
         if controller == "joint_trajectory":
             self._trajectory = node.create_publisher(
