@@ -15,7 +15,7 @@ test: $(VENV)/test.stamp lint
 
 # Attacks on the safety filter, a million ticks for each robot, and what a tick costs.
 bench: $(VENV)/test.stamp
-	$(BIN)/vla-rl bench safety --ticks 1000000 --jobs 2 $(BENCH_ARGS)
+	$(BIN)/vla-rl bench safety --ticks 1000000 --steady 1000000 --jobs 2 $(BENCH_ARGS)
 
 # The shipped policy again: demonstrations through the graph in real time, then training.
 policy: $(VENV)/test.stamp

@@ -63,6 +63,10 @@ def add_bench(commands: Any) -> None:
     parser.add_argument(
         "--round", type=whole(0), metavar="N", help="only this round, as a violation names it"
     )
+    parser.add_argument(
+        "--steady", type=whole(0), default=0, metavar="N",
+        help="and ordinary motion of one filter for so many ticks",
+    )  # fmt: skip
 
     text = "pushes at table, own body, walls and stops with physics on, measured by the simulator"
     parser = add(bench, "safety-physics", text, _safety_physics)

@@ -14,8 +14,9 @@ import pytest
 
 from vla_rl_nodes.bench.safety import command
 from vla_rl_nodes.bench.safety.figures import Figures
-from vla_rl_nodes.bench.safety.fuzz import FuzzOptions, growth, run_fuzz
+from vla_rl_nodes.bench.safety.fuzz import FuzzOptions, run_fuzz
 from vla_rl_nodes.bench.safety.round import run_round
+from vla_rl_nodes.bench.safety.steady import growth, steady
 from vla_rl_nodes.bench.safety.subjects import ROBOTS, mobile_subject, subjects
 from vla_rl_nodes.cli import main
 
@@ -138,3 +139,13 @@ def test_memory_growth_is_that_after_warming_up() -> None:
     assert growth([10, 50, 90, 100, 110, 100, 101, 111, 101]) == 1
     assert growth([0, 0, 0, 50, 50, 50, 90, 90, 90]) == 40
     assert growth([5, 9]) == 0
+
+
+def test_ordinary_motion_of_one_filter(tmp_path: Path) -> None:
+    every = subjects("ur5e", tmp_path)
+    subject = next(s for s in every if s.contract.action.kind == "tool_pose_delta")
+    done: list[int] = []
+    found = steady(subject, 2000, done.append)
+    assert found["violations"] == found["not_armed"] == 0
+    assert found["moving_share"] > 0.95
+    assert found["ticks"] == 2000 and done == sorted(done) and len(done) >= 80

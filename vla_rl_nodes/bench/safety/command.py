@@ -38,7 +38,9 @@ def bench_safety(options: argparse.Namespace) -> int:
     """Attacks the filter; 0 only without a violation and without an exception."""
     robots = tuple(dict.fromkeys(options.robot or ROBOTS))
     over = min(HAND_OVERS, -(-options.ticks // TICKS_PER_HAND_OVER))
-    plan = FuzzOptions(options.seed, options.ticks, robots, options.jobs, over, options.round)
+    plan = FuzzOptions(
+        options.seed, options.ticks, robots, options.jobs, over, options.round, options.steady
+    )
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
                TimeElapsedColumn())  # fmt: skip
     with Progress(*columns, console=Console(stderr=True)) as bar:
@@ -59,11 +61,22 @@ def print_table(result: dict[str, Any]) -> None:
         table.add_row(text, *(shown(row) for row in robots.values()))
     Console(file=sys.stdout).print(table)
     for name, row in robots.items():
+        if row["steady"] is not None:
+            print(f"{name}: {described(row['steady'])}")
         bare = ", ".join(f"{k} {v:g}" for k, v in row["bare_us"].items() if k != "all")
         print(f"{name}: bare calls {row['bare_us']['all']:g} us ({bare})")
         for kind, count in row["violation_kinds"].items():
             print(f"{name}: {count} violations of {kind}")
         for line in row["reproduce"]:
             print(f"{name}: {line}")
-    described = result["machine"]
-    print(f"{described['processor']}, {described['cores']} cores, load {described['load_1min']}")
+    machine = result["machine"]
+    print(f"{machine['processor']}, {machine['cores']} cores, load {machine['load_1min']}")
+
+
+def described(steady: dict[str, Any]) -> str:
+    """One filter in ordinary motion, in words."""
+    return (
+        f"ordinary motion, {steady['ticks']} ticks of one filter: tick p50 {steady['p50_us']:.0f},"
+        f" p99 {steady['p99_us']:.0f} us, memory"
+        f" {steady['memory_growth_kib'] / 1024:+.1f} MiB, {steady['violations']} violations"
+    )

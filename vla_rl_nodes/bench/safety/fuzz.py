@@ -22,6 +22,7 @@ from vla_rl_nodes.bench.safety.figures import Figures
 from vla_rl_nodes.bench.safety.handover import hand_overs
 from vla_rl_nodes.bench.safety.round import Found, run_round
 from vla_rl_nodes.bench.safety.starts import starts
+from vla_rl_nodes.bench.safety.steady import growth, resident_kib, steady
 from vla_rl_nodes.bench.safety.subjects import ROBOTS, Subject, mobile_subject, subjects
 from vla_rl_nodes.errors import InputError
 
@@ -43,6 +44,7 @@ class FuzzOptions:
     jobs: int
     hand_overs: int = HAND_OVERS
     only_round: int | None = None
+    steady: int = 0  # ticks of one filter in ordinary motion
 
 
 def run_fuzz(options: FuzzOptions, told: Told) -> dict[str, Any]:
@@ -86,19 +88,21 @@ def run_robot(name: str, options: FuzzOptions, told: Callable[[int], None]) -> d
             subject = every[number % len(every)]
             found.add(run_round(subject, (options.seed, index, number), ticks, figures))
             gc.collect()
-            resident.append(_resident_kib())
+            resident.append(resident_kib())
             told(figures.ticks)
         report = {**figures.report(), "memory_growth_kib": growth(resident)}
         over = _hand_overs(every, options, index, found, figures)
+        ordinary = _steady(every, options.steady, told)
     report["exceptions"] = figures.exceptions
     return {
         **report,
-        "violations": sum(found.kinds.values()),
+        "violations": sum(found.kinds.values()) + (ordinary or {}).get("violations", 0),
         "violation_kinds": dict(sorted(found.kinds.items())),
         "reproduce": found.lines,
         "armings_refused": found.refused,
         "coasted_out": found.excused,
         "hand_overs": over,
+        "steady": ordinary,
         "bare_us": bare,
         "ratio_to_bare": round(report["p50_us"] / bare["all"], 2),
     }
@@ -131,6 +135,16 @@ def _hand_overs(
     return {"count": count, "at_speed": at_speed, "violations": broken}
 
 
+def _steady(
+    every: Sequence[Subject], ticks: int, told: Callable[[int], None]
+) -> dict[str, Any] | None:
+    """One filter in ordinary motion, of the tool where the robot has one."""
+    if ticks == 0:
+        return None
+    kinds = {subject.contract.action.kind: subject for subject in reversed(every)}
+    return steady(kinds.get("tool_pose_delta", kinds["joint_delta"]), ticks, told)
+
+
 def _bare(every: Sequence[Subject], seed: int) -> dict[str, float]:
     random = np.random.default_rng((seed, 2))
     return bare_calls(every[0], starts(every[0], random))
@@ -150,20 +164,3 @@ def _in_processes(options: FuzzOptions, told: Told) -> list[dict[str, Any]]:
 
 def _worker(name: str, options: FuzzOptions, news: Any) -> dict[str, Any]:
     return run_robot(name, options, lambda ticks: news.put((name, ticks)))
-
-
-def growth(resident: Sequence[int]) -> int:
-    """By how much the memory grew: the median of the last third of the rounds over that of the
-    middle third; the first third warms up, and single rounds differ by what the judge holds."""
-    third = len(resident) // 3
-    if third == 0:
-        return 0
-    return int(np.median(resident[-third:]) - np.median(resident[-2 * third : -third]))
-
-
-def _resident_kib() -> int:
-    """Memory that this process holds, KiB."""
-    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1])
-    raise AssertionError("the kernel tells no VmRSS")
