@@ -55,8 +55,8 @@ setup(
         # On an NVIDIA GPU; take plain onnxruntime out first, the two share one folder.
         "gpu": ["onnxruntime-gpu", "tensorrt", "cuda-bindings", "onnx"],
         "dev": [
-            "colcon-common-extensions", "hypothesis", "mcap-ros2-support", "mypy", "pytest", "ruff", "scipy",
-            "setuptools<80", "types-PyYAML",
+            "colcon-common-extensions", "hypothesis", "mcap-ros2-support", "mypy", "pytest",
+            "pytest-xdist", "ruff", "scipy", "setuptools<80", "types-PyYAML",
         ],
     },
     entry_points={
