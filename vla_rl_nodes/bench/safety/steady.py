@@ -17,7 +17,7 @@ from vla_rl_nodes.safety.state import Source, State
 
 Array = NDArray[np.float64]
 
-SHARE = 0.1  # of each axis's range, the amplitude
+SHARE = 0.03  # of each axis's range, the amplitude: within all limits
 PERIODS = (2.1, 2.7, 3.3, 3.9, 4.7, 5.3)  # s, of the axes in turn: a curve that comes back
 LOOKS = 90  # at the memory
 
