@@ -17,9 +17,12 @@ test: $(VENV)/test.stamp lint
 		-m "not graph and not nightly" $(TEST_ARGS) || [ $$? -eq 5 ]
 	$(BIN)/python -m pytest -m "graph and not nightly" $(TEST_ARGS) || [ $$? -eq 5 ]
 
-# Attacks on the safety filter, a million ticks for each robot, and what a tick costs.
+# Attacks on the safety filter, a million ticks for each robot, and what a tick costs; then the link
+# to the learner under 200 kills and cuts, and reading, converting, sampling and exporting.
 bench: $(VENV)/test.stamp
 	$(BIN)/vla-rl bench safety --ticks 1000000 --steady 1000000 --jobs 2 $(BENCH_ARGS)
+	$(BIN)/vla-rl bench link $(BENCH_ARGS)
+	$(BIN)/vla-rl bench replay $(BENCH_ARGS)
 
 # The shipped policy again: demonstrations through the graph in real time, then training.
 policy: $(VENV)/test.stamp

@@ -47,6 +47,7 @@ def _nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
             contract,
             sim=argument("sim") == "true",
             actor=actor,
+            link=argument("link"),
             parameters=parameters,
         )
     ]
@@ -117,6 +118,12 @@ def generate_launch_description() -> LaunchDescription:
             ),
             DeclareLaunchArgument(
                 "bags", default_value="bags/recorded", description="Folder for the bags."
+            ),
+            DeclareLaunchArgument(
+                "link",
+                default_value="",
+                description="Settings of the link to the learner (config/link/robot.yaml is an"
+                " example); empty: episodes stay here.",
             ),
             OpaqueFunction(function=_nodes),
         ]

@@ -22,6 +22,16 @@ def test_simulation_adds_the_robot_and_the_expert_replaces_the_policy() -> None:
     assert real.count("safety_filter") == simulated.count("safety_filter") == 1
 
 
+def test_the_link_watches_the_recorders_folder() -> None:
+    recorder = {"folder": "/bags"}
+    nodes = graph("franka_pick", sim=False, link="robot.yaml", parameters={"recorder": recorder})
+    bridge = next(node for node in nodes if node.executable == "replay_bridge")
+    assert bridge.parameters["settings"] == "robot.yaml"
+    assert bridge.parameters["folder"] == "/bags"
+    without = [node.executable for node in graph("franka_pick", sim=False)]
+    assert "replay_bridge" not in without
+
+
 def test_parameters_for_no_node_are_refused() -> None:
     with pytest.raises(InputError, match="is no node of this graph"):
         graph("franka_pick", sim=False, parameters={"sim_robot": {"seed": 1}})

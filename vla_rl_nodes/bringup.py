@@ -39,6 +39,7 @@ def graph(
     *,
     sim: bool,
     actor: Actor = "policy",
+    link: str = "",
     parameters: Mapping[str, Mapping[str, Value]] | None = None,
 ) -> list[NodeSpec]:
     """The nodes of one robot.
@@ -48,6 +49,7 @@ def graph(
         sim: whether the simulated robot and its cameras run too.
         actor: what acts: a policy bundle, a policy served elsewhere, or the scripted expert of
             the simulation.
+        link: settings of the link to the learner, name or path; empty: there is none.
         parameters: further parameters by executable.
 
     Raises:
@@ -56,7 +58,11 @@ def graph(
     names = ["camera_ingest", "proprio_ingest", "safety_filter", "episode", "recorder", actor]
     if sim:
         names = ["sim_robot", "sim_cameras", *names]
-    further = parameters or {}
+    further = dict(parameters or {})
+    if link:
+        names.append("replay_bridge")
+        folder = further.get("recorder", {}).get("folder", "")
+        further["replay_bridge"] = {"settings": link, "folder": folder}
     unknown = next((name for name in further if name not in names), None)
     if unknown is not None:
         raise InputError(unknown, "is no node of this graph", f"give one of {', '.join(names)}")
@@ -158,8 +164,15 @@ class Processes(Closable):
         self._running.clear()
 
 
-def run_until_interrupted(contract: str, sim: bool, bags: Path, logs: Path) -> int:
+def run_until_interrupted(contract: str, sim: bool, bags: Path, logs: Path, link: str) -> int:
     """Runs a robot's graph until Ctrl-C, or until a node ends.
+
+    Args:
+        contract: contract name or path.
+        sim: whether the simulated robot runs too.
+        bags: folder of the recorder.
+        logs: folder of the nodes' logs.
+        link: settings of the link to the learner; empty: there is none.
 
     Returns:
         0 after Ctrl-C.
@@ -167,7 +180,8 @@ def run_until_interrupted(contract: str, sim: bool, bags: Path, logs: Path) -> i
     Raises:
         InputError: a node ended by itself; its log is named.
     """
-    nodes = graph(contract, sim=sim, parameters={"recorder": {"folder": str(bags.absolute())}})
+    recorder: dict[str, Value] = {"folder": str(bags.absolute())}
+    nodes = graph(contract, sim=sim, link=link, parameters={"recorder": recorder})
     namespace = load_contract(contract).robot
     with Processes(logs) as processes:
         processes.start(nodes, namespace)

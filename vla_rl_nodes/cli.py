@@ -90,12 +90,14 @@ def _add_up(commands: Any) -> None:
     parser.add_argument("--sim", action="store_true", help="with the simulated robot")
     parser.add_argument("--bags", type=Path, default=Path("bags/recorded"))
     parser.add_argument("--logs", type=Path, default=Path("log/vla_rl"))
+    parser.add_argument("--link", type=Path, help="settings of the link to the learner")
 
 
 def _up(options: argparse.Namespace) -> int:
     from vla_rl_nodes.bringup import run_until_interrupted
 
-    return run_until_interrupted(options.contract, options.sim, options.bags, options.logs)
+    link = "" if options.link is None else str(options.link.absolute())
+    return run_until_interrupted(options.contract, options.sim, options.bags, options.logs, link)
 
 
 def _add_doctor(commands: Any) -> None:

@@ -92,6 +92,33 @@ def add_bench(commands: Any) -> None:
     )
     parser.add_argument("--logs", type=Path, metavar="FOLDER", help="keeps the nodes' logs")
 
+    text = "reading, converting, sampling and exporting episodes, against the usual libraries"
+    parser = add(bench, "replay", text, _replay)
+    parser.add_argument("--seed", type=whole(0), default=0, help="of the bags and the draws")
+    parser.add_argument(
+        "--megabytes", type=whole(1), default=60, metavar="N", help="size of each bag"
+    )
+    parser.add_argument(
+        "--rounds", type=whole(1), default=7, metavar="N", help="of each way to read and convert"
+    )
+
+    text = "robots and learner killed and cut off at random: does every episode arrive once"
+    parser = add(bench, "link", text, _link)
+    parser.add_argument("--seed", type=whole(0), default=0, help="of the faults and the episodes")
+    parser.add_argument("--robots", type=whole(1), default=2, metavar="N")
+    parser.add_argument("--episodes", type=whole(1), default=30, metavar="N", help="of each robot")
+    parser.add_argument("--kills", type=whole(0), default=200, metavar="N", help="kills and cuts")
+    parser.add_argument(
+        "--work-folder", type=Path, metavar="FOLDER", help="keeps what the run leaves there"
+    )
+    parser.add_argument(
+        "--lateness", action="store_true",
+        help="instead: how late ticks are with the learner up, down, frozen and slow",
+    )  # fmt: skip
+    parser.add_argument(
+        "--rounds", type=whole(1), default=6, metavar="N", help="of lateness; five episodes each"
+    )
+
 
 def _rtc(options: argparse.Namespace) -> int:
     from vla_rl_nodes.bench.rtc.command import bench_rtc
@@ -127,3 +154,15 @@ def _safety_kill(options: argparse.Namespace) -> int:
     from vla_rl_nodes.bench.safety_kill.command import bench_safety_kill
 
     return bench_safety_kill(options)
+
+
+def _replay(options: argparse.Namespace) -> int:
+    from vla_rl_nodes.bench.replay.command import bench_replay
+
+    return bench_replay(options)
+
+
+def _link(options: argparse.Namespace) -> int:
+    from vla_rl_nodes.bench.link.command import bench_link
+
+    return bench_link(options)

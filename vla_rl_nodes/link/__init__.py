@@ -1,0 +1,1 @@
+"""Robot and learner: episodes there, exactly once, and signed policies back."""
