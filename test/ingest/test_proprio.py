@@ -40,6 +40,15 @@ def test_state_vector_is_in_the_order_of_its_names() -> None:
     assert [named["force_z"], named["torque_z"]] == [2.0, 5.0]
 
 
+def test_a_robot_without_a_tool_has_a_state_of_joints_alone() -> None:
+    robot = load_robot("go2")
+    velocities = np.linspace(0.0, 1.0, 12)
+    values = state_vector(Kinematics(robot), robot.home, velocities, None, None)
+    named = dict(zip(quantities(robot, False, False), values, strict=True))
+    assert list(named)[:2] == list(robot.joints)[:2] and len(named) == 24
+    assert named["RR_calf_joint_velocity"] == 1.0
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [

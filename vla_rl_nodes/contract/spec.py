@@ -18,6 +18,7 @@ NAMED_VECTOR = "sensor_msgs/msg/JointState"
 
 Unit = Literal["m", "rad", "s", "m/s", "rad/s", "m/s^2", "rad/s^2", "N", "N*m", "1"]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+Component = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")]  # joints have capitals
 Frame = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_/]{0,127}$")]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -84,7 +85,7 @@ class Resize(Strict):
 class Quantity(Strict):
     """One named scalar of a vector and its unit."""
 
-    name: Name
+    name: Component
     unit: Unit
 
 
@@ -192,7 +193,7 @@ class Stream(Strict):
 class Axis(Strict):
     """One action axis with its unit and its bounds per control tick. Joints keep their names."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")]
+    name: Component
     unit: Unit
     minimum: Finite
     maximum: Finite

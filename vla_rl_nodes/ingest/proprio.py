@@ -34,7 +34,9 @@ class GripperState:
 
 def quantities(robot: Robot, gripper: bool, wrench: bool) -> dict[str, str]:
     """Name and unit of every component that the state vector of a robot holds, in order."""
-    names = {"tool_x": "m", "tool_y": "m", "tool_z": "m", "tool_yaw": "rad"}
+    names: dict[str, str] = {}
+    if robot.tool_frame is not None:
+        names |= {"tool_x": "m", "tool_y": "m", "tool_z": "m", "tool_yaw": "rad"}
     if gripper:
         names |= {"gripper_width": "m", "gripper_speed": "m/s"}
     names |= {joint: "rad" for joint in robot.joints}
@@ -99,8 +101,10 @@ def state_vector(
         gripper: opening and speed, or None for a robot without one.
         wrench: force and torque [6] in the base frame, N and N*m, or None.
     """
-    pose = kinematics.fk(position)
-    parts = [pose.position, [yaw_from_rotation(pose.rotation)]]
+    parts: list[Any] = []
+    if kinematics.has_tool:
+        pose = kinematics.fk(position)
+        parts += [pose.position, [yaw_from_rotation(pose.rotation)]]
     if gripper is not None:
         parts.append([gripper.width, gripper.speed])
     parts += [position, velocity]

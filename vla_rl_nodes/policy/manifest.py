@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
-from vla_rl_nodes.contract.spec import Contract, Finite, Name, Positive, Strict
+from vla_rl_nodes.contract.spec import Component, Contract, Finite, Name, Positive, Strict
 from vla_rl_nodes.errors import InputError
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -34,7 +34,7 @@ class StreamSpec(Strict):
     kind: Literal["image", "vector"]
     dtype: Literal["uint8", "float32"]
     shape: Annotated[list[Length], Field(min_length=1, max_length=3)]
-    names: list[Name]
+    names: list[Component]
 
 
 class ActionSpec(Strict):
@@ -42,7 +42,7 @@ class ActionSpec(Strict):
 
     kind: Name
     frame: Text
-    names: Annotated[list[Name], Field(min_length=1)]
+    names: Annotated[list[Component], Field(min_length=1)]
     units: list[Text]
     minimum: list[Finite]
     maximum: list[Finite]

@@ -66,6 +66,11 @@ class Kinematics:
                     "narrow the description's position limits",
                 )
 
+    @property
+    def has_tool(self) -> bool:
+        """Whether the robot's description names a tool frame."""
+        return self._frame is not None
+
     def fk(self, q: Array, frame: str | None = None) -> Pose:
         """Pose of ``frame`` (default: the tool frame) at ``q`` [n].
 
