@@ -1,4 +1,4 @@
-"""vla-rl policy: checking bundles, and building engines for a GPU ahead of time."""
+"""vla-rl policy: checking bundles, running bags through them, and building engines for a GPU."""
 
 from __future__ import annotations
 
@@ -33,6 +33,33 @@ def add_policy(commands: Any) -> None:
     parser.add_argument(
         "--candidates", type=whole(1), default=16, metavar="N", help="most chunks drawn at once"
     )
+
+    text = "run a bag's observations through a bundle and the safety filter, and compare"
+    parser = add(policy, "run-bag", text, _run_bag)
+    parser.description = (
+        "Rebuilds what the recorded policy saw, lets a bundle act on it with the recorded delays"
+        " and noise, sends its actions through the safety filter, and tells how they differ from"
+        " the recorded ones and which limits would have tripped. Open loop: the filter follows its"
+        " own commands from where the arm began, and the arm follows the filter without error;"
+        " what was seen is what was recorded, whatever is commanded. No clock is read: the same"
+        " input gives the same bytes."
+    )
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument("bags", type=Path, nargs="+", metavar="BAG")
+    parser.add_argument("--against", type=Path, metavar="BUNDLE", help="second bundle, to compare")
+    parser.add_argument(
+        "--chunking", default="prefix", metavar="NAME",
+        help="strategy of config/chunking, or a path; default: prefix",
+    )  # fmt: skip
+    parser.add_argument("--safety", default="", help="limits; default: the contract's name")
+    contract_option(parser)
+    keys_option(parser)
+
+
+def _run_bag(options: argparse.Namespace) -> int:
+    from vla_rl_nodes.replay.run_bag_text import run_bag_command
+
+    return run_bag_command(options)
 
 
 def _verify(options: argparse.Namespace) -> int:
