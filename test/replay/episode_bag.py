@@ -60,6 +60,7 @@ class Episode:
     # Per tick: the stamps and the hash that the live side used; no entry where it was blind.
     live: dict[int, tuple[dict[str, int], str]] = field(default_factory=dict)
     status_values: dict[int, dict[str, str]] = field(default_factory=dict)
+    metadata: dict[str, str] = field(default_factory=dict)  # of the bag
 
     def on(self, topic: str) -> list[Message]:
         """Messages of a topic in order of arrival."""
@@ -69,8 +70,8 @@ class Episode:
         """Records the messages in order of arrival and closes the bag."""
         topics = {m.topic: Topic(f"{namespace}/{m.topic}", m.type_name) for m in self.messages}
         with EpisodeWriter(
-            folder, self.episode_id, list(topics.values()), contract_yaml="", metadata={},
-            start_ns=START_NS,
+            folder, self.episode_id, list(topics.values()), contract_yaml="",
+            metadata=self.metadata, start_ns=START_NS,
         ) as writer:  # fmt: skip
             for m in self.messages:
                 cdr = bytes(STORE.serialize_cdr(m.body, m.type_name))
@@ -197,7 +198,9 @@ def _add_actions(episode: Episode, rng: np.random.Generator, late: Any) -> None:
             else:
                 body = vector(tick, shuffled, [np.nan] * len(names))
                 episode.messages.append(Message(topic, VECTOR, tick, tick + 2, body))
-    for tick in episode.ticks[len(episode.ticks) // 3 : len(episode.ticks) // 2]:
+    for number, tick in enumerate(episode.ticks[len(episode.ticks) // 3 :][:8]):
+        if number in (2, 5):  # lost, or somebody else's turn: that is for the executed to say
+            continue
         body = vector(tick, names, rng.normal(size=len(names)))
         episode.messages.append(Message("intervention/command", VECTOR, tick, tick + 3 * MS, body))
     length = episode.contract.action.chunk_length
@@ -219,7 +222,8 @@ def _add_context(
         at = stamp + int(rng.integers(0, 15 * MS))
         if START_NS + 200 * MS <= at < START_NS + 320 * MS:
             continue  # no reward during at least one step
-        body = vector(at, ["success", "reward"], [0.0, rng.normal()], "sim/predicate")
+        source = "operator" if stamp // (20 * MS) % 7 == 0 else "sim/predicate"
+        body = vector(at, ["success", "reward"], [0.0, rng.normal()], source)
         add(Message("reward", VECTOR, at, late(at, 12.0), body))
     for stamp in map(int, np.arange(START_NS + 60 * MS, span[1], 33 * MS)):
         body = vector(stamp, SIM_NAMES, rng.normal(size=3))

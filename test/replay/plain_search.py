@@ -74,14 +74,21 @@ def truth(episode: Episode) -> dict[str, Any]:
             rows.append(next((f for f in found if f is not None), [np.nan] * len(names)))
         out[array] = np.array(rows, dtype=np.float32)
     out["intervened"] = ~np.isnan(out["action_intervention"][:, 0])
-    rewards = []
+    out["intervention_start"], out["intervention_end"] = takeovers(
+        out["intervened"].tolist(), (~np.isnan(out["action_executed"][:, 0])).tolist()
+    )
+    rewards, sources = [], []
     for start, end in pairwise(stamps):
         inside = [
-            (m.stamp_ns, m.arrival_ns, m.body.position[m.body.name.index("reward")])
+            (m.stamp_ns, m.arrival_ns, m.body.position[m.body.name.index("reward")],
+             m.body.header.frame_id)
             for m in episode.on("reward")
             if start < m.stamp_ns <= end
-        ]
+        ]  # fmt: skip
         rewards.append(max(inside)[2] if inside else np.nan)
+        sources.append(max(inside)[3] if inside else None)
+    table = sorted(set(sources) - {None})
+    out["reward_source"] = [-1 if s is None else table.index(s) for s in sources]
     out["reward"] = np.array(rewards, dtype=np.float32)
     over = [False] * (len(ticks) - 1) + [True]
     terminal = last_known and episode.outcome in ("success", "failure")
@@ -116,6 +123,21 @@ def truth(episode: Episode) -> dict[str, Any]:
         privileged.append([np.nan] * 3 if newest is None else list(newest.body.position))
     out["privileged"] = np.array(privileged)
     return out
+
+
+def takeovers(person: list[bool], anybody: list[bool]) -> tuple[list[bool], list[bool]]:
+    """First and last steps of interventions, step by step: who holds the robot, and since when."""
+    starts, ends = [False] * len(person), [False] * len(person)
+    last: int | None = None  # the person's last step, while the person holds the robot
+    for step, acted in enumerate(person):
+        if acted:
+            starts[step] = last is None
+            last = step
+        elif anybody[step] and last is not None:
+            ends[last], last = True, None
+    if last is not None:
+        ends[last] = True
+    return starts, ends
 
 
 def values_of(episode: Episode, stream: Any) -> dict[int, np.ndarray]:

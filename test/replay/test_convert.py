@@ -3,11 +3,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -39,7 +42,8 @@ def test_every_array_is_what_a_plain_search_finds(tmp_path: Path, seed: int, out
     assert header.outcome == outcome and header.reason == "because"
     assert (header.seed, header.task, header.robot) == (41, "pick", "fr3")
     assert header.privileged_names == SIM_NAMES
-    assert header.reward_sources == ["sim/predicate"]
+    assert header.reward_sources == ["operator", "sim/predicate"]
+    assert header.interventions == sum(expected["intervention_start"]) > 0
     assert header.policy_versions == ["v1", "v2"]
     assert header.steps == len(expected["reward"])
     counts = header.counts
@@ -54,6 +58,7 @@ def test_every_array_is_what_a_plain_search_finds(tmp_path: Path, seed: int, out
     assert counts["gaps"] == sum(b - a > 75 * MS for a, b in pairwise(stamps))
     # The scenario must really hold what this test is about.
     assert any(expected["rule_differs"]) and any(expected["intervened"])
+    assert set(expected["reward_source"]) == {-1, 0, 1}
     assert np.isfinite(expected["chunk"]).any() and np.isnan(expected["privileged"][0]).all()
 
 
@@ -143,16 +148,16 @@ def test_a_failure_while_writing_leaves_no_folder(
 ) -> None:
     episode = make_episode(8, seconds=0.8)
     bag = episode.write(tmp_path / "bag")
-    real = Path.write_bytes
+    real = convert._write
     written = []
 
-    def fails(self: Path, data: bytes) -> int:
-        written.append(self.name)
+    def fails(path: Path, array: np.ndarray) -> None:
+        written.append(path.name)
         if len(written) == 5:
             raise OSError(28, os.strerror(28))
-        return real(self, data)
+        real(path, array)
 
-    monkeypatch.setattr(Path, "write_bytes", fails)
+    monkeypatch.setattr(convert, "_write", fails)
     with pytest.raises(InputError, match=r"cannot be written \(no space left on device\)"):
         convert_episode(bag, episode.contract, tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
@@ -251,3 +256,114 @@ def test_any_namespace_converts_to_the_same_content(tmp_path: Path) -> None:
         hashes.add(build_episode(bag, episode.contract).header.content_sha256)
         shutil.rmtree(bag)
     assert len(hashes) == 1
+
+
+def test_the_header_says_what_the_bag_says_of_the_episode(tmp_path: Path) -> None:
+    episode = make_episode(21, seconds=0.8)
+    episode.metadata = {
+        "operator": "Ada", "reset_mode": "by hand", "goal": "der rote Würfel",
+        "task": "pick", "robot": "fr3", "seed": "41", "contract": episode.contract.name,
+    }  # fmt: skip
+    header = build_episode(episode.write(tmp_path / "bag"), episode.contract).header
+    assert header.metadata == {"operator": "Ada", "reset_mode": "by hand"}
+    assert (header.goal, header.task) == ("der rote Würfel", "pick")
+    assert header.salvaged_from is None and header.start_state == "observation"
+    assert (
+        header.interventions
+        == build_episode(tmp_path / "bag", episode.contract).transitions.intervention_start.sum()
+    )
+
+
+def test_what_the_episode_says_is_its_goal_comes_before_the_bags_metadata(tmp_path: Path) -> None:
+    episode = make_episode(21, seconds=0.8)
+    episode.metadata = {"goal": "from the metadata"}
+    values = {entry.key: entry.value for entry in ending(episode).body.status[0].values}
+    values |= {"goal": "from the episode", "reset_mode": "told"}
+    body = event(episode.end_ns, episode.outcome, values)
+    episode.messages.remove(ending(episode))
+    episode.messages.append(Message("episode/state", EVENT, episode.end_ns, episode.end_ns, body))
+    header = build_episode(episode.write(tmp_path / "bag"), episode.contract).header
+    assert header.goal == "from the episode" and header.metadata == {"reset_mode": "told"}
+
+
+def test_a_salvaged_bag_says_so_and_is_truncated_where_it_was_cut(tmp_path: Path) -> None:
+    episode = make_episode(22, seconds=1.2, outcome="success")
+    whole = build_episode(episode.write(tmp_path / "whole"), episode.contract)
+    cut = episode.ticks[-10] + 1
+    episode.messages = [m for m in episode.messages if m.arrival_ns < cut]
+    episode.outcome, episode.metadata = "aborted", {"salvaged_from": "ab" * 32}
+    data = build_episode(episode.write(tmp_path / "bag"), episode.contract)
+    header, steps = data.header, data.transitions
+    assert header.salvaged_from == "ab" * 32 and header.metadata == {}
+    assert (header.outcome, header.reason) == ("aborted", "the recording was cut off")
+    assert (header.task, header.seed, header.robot) == ("pick", 41, "fr3")
+    assert steps.truncated[-1] and not steps.terminated.any()
+    # What is left of it is the same as in the whole bag.
+    kept = len(steps.reward)
+    assert 5 < kept < len(whole.transitions.reward)
+    for name in ("stamp_ns", "state", "image_scene"):
+        one, two = (d.transitions.arrays()[name][:kept] for d in (data, whole))
+        np.testing.assert_array_equal(one, two)
+    last = max(m.stamp_ns for m in episode.on("policy/status"))
+    assert steps.stamp_ns[-1] == last and steps.stamp_ns[-2] < last
+
+
+def test_an_episode_of_an_older_layout_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    episode = make_episode(23, seconds=0.6)
+    bag = episode.write(tmp_path / "bag")
+    folder = convert_episode(bag, episode.contract, tmp_path / "out")
+    header = json.loads((folder / "episode.json").read_text())
+    new = {"goal", "interventions", "start_state", "start_state_sha256", "salvaged_from",
+           "metadata"}  # fmt: skip
+    for name in ("intervention_start", "intervention_end", "reward_source"):
+        (folder / f"{name}.npy").unlink()
+        del header["files"][name]
+    old = {key: value for key, value in header.items() if key not in new} | {"replay": 1}
+    (folder / "episode.json").write_text(json.dumps(old))
+    for act in (
+        lambda: load_episode(folder),
+        lambda: convert_episode(bag, episode.contract, tmp_path / "out"),
+    ):
+        with pytest.raises(InputError) as caught:
+            act()
+        assert str(caught.value) == (
+            f"{folder}: has replay layout 1, not 2; remove it and convert the episode's bag again"
+        )
+    shutil.rmtree(folder)
+    assert load_episode(convert_episode(bag, episode.contract, tmp_path / "out")).header
+    header["replay"] = 3
+    (folder / "episode.json").write_text(json.dumps(header))
+    with pytest.raises(InputError, match="layout 3, not 2; read it with the version that conv"):
+        load_episode(folder)
+
+
+def test_every_process_on_every_machine_gives_the_same_bytes(tmp_path: Path) -> None:
+    episode = make_episode(24, seconds=0.8)
+    episode.metadata = {"operator": "Ada", "goal": "der rote Würfel", "z": "1", "a": "2"}
+    bag = episode.write(tmp_path / "bag")
+    contract = tmp_path / "small.yaml"
+    contract.write_text(yaml.safe_dump(episode.contract.model_dump(mode="json", by_alias=True)))
+    machines = [
+        ({"PYTHONHASHSEED": "0", "TZ": "UTC", "LC_ALL": "C.UTF-8"}, tmp_path, bag),
+        ({"PYTHONHASHSEED": "1", "TZ": "Pacific/Auckland", "LC_ALL": "C", "PYTHONUTF8": "0",
+          "PYTHONCOERCECLOCALE": "0"}, tmp_path / "bag", Path("../bag")),
+        ({"PYTHONHASHSEED": "4711", "TZ": "America/St_Johns", "LC_ALL": "tr_TR.UTF-8",
+          "LANG": "tr_TR.UTF-8", "OMP_NUM_THREADS": "2"}, Path("/"), bag),
+    ]  # fmt: skip
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-m", "vla_rl_nodes.cli", "replay", "convert", str(given), "--out",
+             str(tmp_path / f"out{number}"), "--contract", str(contract)],
+            env={**os.environ, **changes}, cwd=folder, stderr=subprocess.PIPE, text=True,
+            stdout=subprocess.DEVNULL,
+        ) for number, (changes, folder, given) in enumerate(machines)
+    ]  # fmt: skip
+    for process in running:
+        _, said = process.communicate(timeout=120)
+        assert process.returncode == 0, said
+    here = convert_episode(bag, episode.contract, tmp_path / "here")
+    expected = {p.name: p.read_bytes() for p in here.iterdir()}
+    assert len(expected) == 27  # 26 arrays and their description
+    for number in range(len(machines)):
+        folder = tmp_path / f"out{number}" / episode.episode_id
+        assert {p.name: p.read_bytes() for p in folder.iterdir()} == expected

@@ -13,7 +13,7 @@ from vla_rl_nodes.replay.convert import build_episode
 
 BAG = Path(__file__).resolve().parents[2] / "bags" / "franka_pick_sample"
 CONTRACT = load_contract("franka_pick")
-CONTENT = "74cae03f1a3c68d8dcf25f38a69178a24ee4691d44b65c67a6cbec8bcbbfbcc0"
+CONTENT = "38249b930b504f0c942a5e69b1c9e52c55fcd635e446ad38f65710f95c699064"
 
 
 def test_transitions_have_the_recorded_content() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -15,33 +14,45 @@ from numpy.typing import NDArray
 
 from vla_rl_nodes.bags.manifest import Outcome
 from vla_rl_nodes.bags.reader import EpisodeReader
+from vla_rl_nodes.bags.salvage import SALVAGED_FROM
 from vla_rl_nodes.contract.observation import Observation
 from vla_rl_nodes.contract.spec import Contract
 from vla_rl_nodes.errors import InputError
 from vla_rl_nodes.replay.episode import (
     FIELDS,
     HEADER,
-    ArrayFile,
     EpisodeData,
     EpisodeHeader,
+    LayoutError,
     Transitions,
+    array_file,
     content_sha256,
     header_bytes,
     load_episode,
-    npy_bytes,
 )
+from vla_rl_nodes.replay.interventions import edges
 from vla_rl_nodes.replay.labels import chunks_at, privileged_at, reasons_at
+from vla_rl_nodes.replay.npy import npy_parts
 from vla_rl_nodes.replay.observe import Rebuilt, Unbuilt, by_rule, read_samples, rebuild
 from vla_rl_nodes.replay.outcome import Ending, ends, read_ending, read_rewards
 from vla_rl_nodes.replay.recording import (
     INTERVENTION_COMMAND,
     POLICY_COMMAND,
     POLICY_RESIDUAL,
+    POLICY_STATUS,
     SAFETY_EXECUTED,
     Recording,
     read_recording,
+    replay_topics,
 )
+from vla_rl_nodes.replay.start_state import StartState, measured_joints, start_state
 from vla_rl_nodes.replay.steps import Tick, actions_at, read_ticks
+
+# Of what a bag says of its episode, what the header says in a field of its own.
+_OWN_FIELD = {
+    "episode_id", "outcome", "reason", "seed", "task", "goal", "robot", "contract",
+    "contract_sha256", "policy_version", SALVAGED_FROM,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -84,7 +95,7 @@ def convert_episode(bag: Path, contract: Contract, out_dir: Path) -> Path:
         temporary = Path(tempfile.mkdtemp(prefix=".converting-", dir=out_dir))
         try:
             for name, array in episode.transitions.arrays().items():
-                (temporary / f"{name}.npy").write_bytes(npy_bytes(array))
+                _write(temporary / f"{name}.npy", array)
             (temporary / HEADER).write_bytes(header_bytes(episode.header))
             temporary.chmod(0o755)
             temporary.rename(folder)
@@ -100,9 +111,18 @@ def convert_episode(bag: Path, contract: Contract, out_dir: Path) -> Path:
     return folder
 
 
+def _write(path: Path, array: NDArray[Any]) -> None:
+    head, values = npy_parts(array)
+    with path.open("wb") as file:
+        file.write(head)
+        file.write(values.data)
+
+
 def _same(folder: Path, episode: EpisodeData) -> Path:
     try:
         equal = load_episode(folder).header == episode.header
+    except LayoutError:
+        raise  # its remedy is another one
     except InputError:
         equal = False  # damaged, or no episode at all
     if not equal:
@@ -117,15 +137,20 @@ def build_episode(bag: Path, contract: Contract) -> EpisodeData:
         raise InputError(
             f"contract {contract.name}", f"stream '{taken[0]}' has an array's name", "rename it"
         )
-    reader = EpisodeReader(bag)
+    reader = EpisodeReader(bag, hold=replay_topics(contract))
     recording = read_recording(reader, contract)
-    ending = read_ending(recording, contract, reader.metadata.get("outcome"))
-    steps = _choose(recording, contract, ending)
+    salvaged_from = reader.metadata.get(SALVAGED_FROM)
+    ticks, repeated = read_ticks(recording)
+    cut_ns = ticks[-1].stamp_ns if salvaged_from is not None and ticks else None
+    ending = read_ending(recording, contract, reader.metadata.get("outcome"), cut_ns)
+    steps = _choose(recording, contract, ending, ticks, repeated)
     stamps = steps.stamps_ns[:-1]
     names = contract.action.names
     intervention = actions_at(recording, INTERVENTION_COMMAND, names, stamps)
     executed = actions_at(recording, SAFETY_EXECUTED, names, stamps)
-    reward, sources = read_rewards(recording, steps.stamps_ns)
+    intervened = np.asarray(np.isfinite(intervention).all(axis=1), dtype=np.bool_)
+    start, end = edges(intervened, executed)
+    reward, source, sources = read_rewards(recording, steps.stamps_ns)
     terminated, truncated = ends(ending.outcome, len(stamps), steps.last_is_end)
     versions = list(dict.fromkeys(tick.policy_version for tick in steps.ticks))
     privileged = privileged_at(recording, contract, stamps)
@@ -135,8 +160,11 @@ def build_episode(bag: Path, contract: Contract) -> EpisodeData:
         action_residual=actions_at(recording, POLICY_RESIDUAL, names, stamps),
         action_intervention=intervention,
         action_executed=executed,
-        intervened=np.asarray(np.isfinite(intervention).all(axis=1), dtype=np.bool_),
+        intervened=intervened,
+        intervention_start=start,
+        intervention_end=end,
         reward=reward,
+        reward_source=source,
         terminated=terminated,
         truncated=truncated,
         chunk_id=np.array([t.chunk_id for t in steps.ticks], dtype=np.int32),
@@ -164,7 +192,9 @@ def build_episode(bag: Path, contract: Contract) -> EpisodeData:
         "reward_missing": int(np.isnan(reward).sum()),
     }
     arrays = transitions.arrays()
+    began = _start(reader, contract, transitions, [] if privileged is None else privileged[1])
     manifest = reader.manifest
+    told = {**ending.values, **reader.metadata}
     header = EpisodeHeader(
         episode_id=recording.episode_id,
         contract=contract.name,
@@ -189,22 +219,33 @@ def build_episode(bag: Path, contract: Contract) -> EpisodeData:
         refused={topic: n for topic, n in sorted(recording.refused.items()) if n},
         recorder_dropped={} if manifest is None else dict(manifest.dropped),
         content_sha256=content_sha256(arrays),
-        files={f: _file(a) for f, a in arrays.items()},
+        files={f: array_file(a) for f, a in arrays.items()},
+        goal=ending.goal or reader.metadata.get("goal", ""),
+        interventions=int(start.sum()),
+        start_state=began.source,
+        start_state_sha256=began.sha256,
+        salvaged_from=salvaged_from,
+        metadata={k: v for k, v in sorted(told.items()) if k not in _OWN_FIELD},
     )
     return EpisodeData(header, transitions)
 
 
-def _file(array: NDArray[Any]) -> ArrayFile:
-    return ArrayFile(
-        sha256=hashlib.sha256(npy_bytes(array)).hexdigest(),
-        dtype=array.dtype.str,
-        shape=list(array.shape),
-    )
+def _start(
+    reader: EpisodeReader, contract: Contract, steps: Transitions, privileged_names: list[str]
+) -> StartState:
+    """The bag is asked for joint states only where the simulator's state does not tell."""
+    joints = None
+    if steps.privileged is None or not np.isfinite(steps.privileged[0]).all():
+        status = next(topic for topic in reader.topics if topic.endswith(f"/{POLICY_STATUS}"))
+        namespace = status.removesuffix(POLICY_STATUS)
+        joints = measured_joints(reader, namespace, contract.robot, int(steps.stamp_ns[0]))
+    return start_state(steps.privileged, privileged_names, steps.observations, joints)
 
 
-def _choose(recording: Recording, contract: Contract, ending: Ending) -> _Steps:
+def _choose(
+    recording: Recording, contract: Contract, ending: Ending, ticks: list[Tick], repeated: int
+) -> _Steps:
     """The ticks before the episode's end whose observation can be rebuilt, and the end's."""
-    ticks, repeated = read_ticks(recording)
     samples = read_samples(recording, contract)
     counts = {"ticks": len(ticks), "ticks_repeated": repeated, "after_end": 0}
     counts |= {f"dropped_{reason.value}": 0 for reason in Unbuilt}

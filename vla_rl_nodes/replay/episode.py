@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Final, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,13 +15,28 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vla_rl_nodes.bags.manifest import Count, EpisodeId, Outcome, Sha256
 from vla_rl_nodes.errors import InputError
+from vla_rl_nodes.replay.interventions import edges
+from vla_rl_nodes.replay.npy import npy_parts, parse_npy
 
 HEADER = "episode.json"
+LAYOUT: Final = 2
+NO_REWARD = -1  # in ``reward_source``
 _LARGEST_HEADER = 1 << 22
+
+
+class LayoutError(InputError):
+    """An episode that another version of this package converted."""
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class _Layout(BaseModel):
+    """What headers of every layout have."""
+
+    model_config = ConfigDict(strict=True)
+    replay: int
 
 
 class ArrayFile(_Strict):
@@ -37,17 +51,27 @@ class EpisodeHeader(_Strict):
     """episode.json.
 
     Attributes:
+        replay: the layout of the folder and of this file.
+        task: what is to be done, in words, as the contract says it.
+        goal: what this one episode is to reach, in words; empty where nobody said.
         streams: each observation stream's NumPy type and shape.
         policy_versions: the table that the array ``policy_version`` indexes.
+        reward_sources: the table that the array ``reward_source`` indexes.
         counts: ``ticks`` of the episode; of these ``after_end`` and ``dropped_*`` made no step,
             for the reasons in ``replay.observe.Unbuilt``; ``dropped_last`` is 1 where the end
             could not be observed; ``gaps`` are steps longer than one and a half periods.
         refused: messages per topic that broke the contract or repeated a stamp.
         recorder_dropped: messages per topic that the recorder could not keep up with.
         content_sha256: over the names, types, shapes and bytes of all arrays.
+        interventions: how often a person took over, each time counted once.
+        start_state: what ``start_state_sha256`` was taken of, see ``replay.start_state``; both are
+            None in an episode that was not converted from a bag.
+        salvaged_from: what the bag was salvaged from, None in a bag that its recorder closed.
+        metadata: what else the bag's metadata and the event that ended the episode say, such as
+            ``operator`` and ``reset_mode``.
     """
 
-    replay: Literal[1] = 1
+    replay: Literal[2] = LAYOUT
     episode_id: EpisodeId
     contract: str
     contract_sha256: Sha256
@@ -70,6 +94,15 @@ class EpisodeHeader(_Strict):
     recorder_dropped: dict[str, Count]
     content_sha256: Sha256
     files: dict[str, ArrayFile]
+    goal: str = ""
+    interventions: Count = 0
+    start_state: Literal["privileged", "observation"] | None = None
+    start_state_sha256: Sha256 | None = None
+    salvaged_from: str | None = None
+    metadata: dict[str, str] = {}
+
+
+_LEFT_OUT = cast("Any", None)
 
 
 @dataclass(frozen=True)
@@ -97,6 +130,11 @@ class Transitions:
         chunk: float32 [T, H, A]: the chunk that starts at the tick; NaN where none does.
         privileged: float64 [T, P]: the simulator's state; None on a real robot.
         observations: by stream key, [T+1, ...].
+        intervention_start: bool [T]: the first step of each intervention.
+        intervention_end: bool [T]: its last; left out, both follow from ``intervened`` and
+            ``action_executed`` as ``replay.interventions.edges`` says.
+        reward_source: int32 [T]: index in the header's table, -1 where there is no reward; left
+            out, every reward is of the table's first source.
     """
 
     stamp_ns: NDArray[np.int64]
@@ -119,6 +157,19 @@ class Transitions:
     chunk: NDArray[np.float32]
     privileged: NDArray[np.float64] | None
     observations: Mapping[str, NDArray[Any]]
+    intervention_start: NDArray[np.bool_] = field(default=_LEFT_OUT)
+    intervention_end: NDArray[np.bool_] = field(default=_LEFT_OUT)
+    reward_source: NDArray[np.int32] = field(default=_LEFT_OUT)
+
+    def __post_init__(self) -> None:
+        """Fills in what was left out."""
+        start, end = edges(self.intervened, self.action_executed)
+        source = np.where(np.isnan(self.reward), NO_REWARD, 0).astype(np.int32)
+        for name, value in (
+            ("intervention_start", start), ("intervention_end", end), ("reward_source", source),
+        ):  # fmt: skip
+            if getattr(self, name) is _LEFT_OUT:
+                object.__setattr__(self, name, value)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """All arrays by the names of their files, in the order of the files' names."""
@@ -148,10 +199,16 @@ def content_sha256(arrays: Mapping[str, NDArray[Any]]) -> str:
 
 def npy_bytes(array: NDArray[Any]) -> bytes:
     """The array as a ``.npy`` file: little-endian, C order, plain values only."""
-    buffer = io.BytesIO()
-    little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-    np.save(buffer, little, allow_pickle=False)
-    return buffer.getvalue()
+    head, values = npy_parts(array)
+    return head + values.tobytes()
+
+
+def array_file(array: NDArray[Any]) -> ArrayFile:
+    """What the header says of an array's file."""
+    head, values = npy_parts(array)
+    hasher = hashlib.sha256(head)
+    hasher.update(values.data)
+    return ArrayFile(sha256=hasher.hexdigest(), dtype=array.dtype.str, shape=list(array.shape))
 
 
 def header_bytes(header: EpisodeHeader) -> bytes:
@@ -163,15 +220,33 @@ def load_header(folder: Path) -> EpisodeHeader:
     """The description of a converted episode.
 
     Raises:
+        LayoutError: another version converted it; the remedy says what to do.
         InputError: missing, unreadable, or not valid.
     """
     text = _read(folder / HEADER, _LARGEST_HEADER)
+    _check_layout(folder, text)
     try:
         return EpisodeHeader.model_validate_json(text)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"]) or "the file"
         raise InputError(folder / HEADER, f"{key}: {first['msg'].lower()}", _REMEDY) from error
+
+
+def _check_layout(folder: Path, text: bytes) -> None:
+    """Another layout is told apart from damage: its remedy is another one, too."""
+    try:
+        layout = _Layout.model_validate_json(text).replay
+    except ValidationError:
+        return  # the whole model names what is wrong
+    if layout != LAYOUT:
+        raise LayoutError(
+            folder,
+            f"has replay layout {layout}, not {LAYOUT}",
+            "remove it and convert the episode's bag again"
+            if layout < LAYOUT
+            else "read it with the version that converted it",
+        )
 
 
 def load_episode(folder: Path) -> EpisodeData:
@@ -228,6 +303,9 @@ def _layout(header: EpisodeHeader) -> dict[str, tuple[str, tuple[int, ...]]]:
         "safety_reasons": ("<u4", (steps,)),
         "observation_match": ("|u1", (steps,)),
         "rule_differs": flag,
+        "intervention_start": flag,
+        "intervention_end": flag,
+        "reward_source": i32,
         "chunk": ("<f4", (steps, header.chunk_length, axes)),
     }
     if header.privileged_names:
@@ -242,15 +320,7 @@ def _load_array(path: Path, entry: ArrayFile) -> NDArray[Any]:
     data = _read(path, items + 1024)
     if hashlib.sha256(data).hexdigest() != entry.sha256:
         raise InputError(path, "is damaged: its SHA-256 is not that of episode.json", _REMEDY)
-    try:
-        array = cast("NDArray[Any]", np.load(io.BytesIO(data), allow_pickle=False))
-    except (ValueError, EOFError, OSError) as error:
-        raise InputError(path, "is no array file", _REMEDY) from error
-    if array.dtype.str != entry.dtype or list(array.shape) != entry.shape:
-        raise InputError(
-            path, f"holds {array.dtype.str}{list(array.shape)}, not as episode.json says", _REMEDY
-        )
-    return array
+    return parse_npy(data, entry.dtype, tuple(entry.shape), path, _REMEDY)
 
 
 def _read(path: Path, largest: int) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -14,12 +14,16 @@ from vla_rl_nodes.contract.decode import named_vector, stamp_ns
 from vla_rl_nodes.contract.spec import Contract
 from vla_rl_nodes.episodes.machine import OUTCOMES, State
 from vla_rl_nodes.errors import InputError
-from vla_rl_nodes.replay.recording import EPISODE_STATE, REWARD, Recording
+from vla_rl_nodes.replay.episode import NO_REWARD
+from vla_rl_nodes.replay.recording import EPISODE_STATE, REWARD, Event, Recording
 
 
 @dataclass(frozen=True)
 class Ending:
-    """The event that ended an episode; its stamp in nanoseconds is the episode's last instant."""
+    """The event that ended an episode; its stamp in nanoseconds is the episode's last instant.
+
+    ``values`` are all that it says, with what the fields here repeat.
+    """
 
     outcome: State
     stamp_ns: int
@@ -27,15 +31,28 @@ class Ending:
     seed: int | None
     task: str
     robot: str
+    goal: str
+    values: Mapping[str, str]
 
 
-def read_ending(recording: Recording, contract: Contract, closed_as: str | None) -> Ending:
+def read_ending(
+    recording: Recording,
+    contract: Contract,
+    closed_as: str | None,
+    last_tick_ns: int | None = None,
+) -> Ending:
     """The first outcome that ``episode/state`` gives the episode.
+
+    A salvaged bag may have lost it. The episode then counts as aborted at the last control tick
+    that is left: what is known of it ends there, so it is truncated. Where the outcome is left, it
+    counts, whatever the bag was closed with.
 
     Args:
         recording: the bag's messages.
         contract: must be the one that the episode was recorded with.
         closed_as: the outcome that the recorder closed the bag with, None when it gave none.
+        last_tick_ns: of a salvaged bag, the last control tick that is left, nanoseconds; None in
+            a bag that its recorder closed.
 
     Raises:
         InputError: no outcome, another one than the recorder's, or another contract.
@@ -47,19 +64,27 @@ def read_ending(recording: Recording, contract: Contract, closed_as: str | None)
     ]
     outcomes = {state.value: state for state in OUTCOMES}
     end = next((event for event in events if event.message in outcomes), None)
+    if end is None and last_tick_ns is not None and events:
+        _check_contract(recording, events[-1], contract)
+        return _ending(events[-1], State.ABORTED, last_tick_ns, "the recording was cut off")
     if end is None:
         raise InputError(
             recording.place,
             f"has no outcome of episode {recording.episode_id}",
             "record the episode until it has ended",
         )
-    if closed_as is not None and closed_as != end.message:
+    if closed_as is not None and closed_as != end.message and last_tick_ns is None:
         raise InputError(
             recording.place,
             f"was closed as {closed_as} but {EPISODE_STATE} says {end.message}",
             "keep it apart: its recorder and its episode node disagree",
         )
-    recorded = end.values.get("contract_sha256", "")
+    _check_contract(recording, end, contract)
+    return _ending(end, outcomes[end.message], end.stamp_ns, end.values.get("reason", ""))
+
+
+def _check_contract(recording: Recording, event: Event, contract: Contract) -> None:
+    recorded = event.values.get("contract_sha256", "")
     if recorded != contract.sha256:
         raise InputError(
             recording.place,
@@ -67,23 +92,30 @@ def read_ending(recording: Recording, contract: Contract, closed_as: str | None)
             f" {contract.sha256[:12]}",
             "give the contract that is attached to the bag",
         )
+
+
+def _ending(end: Event, outcome: State, stamp_ns: int, reason: str) -> Ending:
     seed = end.whole_number("seed", EPISODE_STATE, 64)
     return Ending(
-        outcome=outcomes[end.message],
-        stamp_ns=end.stamp_ns,
-        reason=end.values.get("reason", ""),
+        outcome=outcome,
+        stamp_ns=stamp_ns,
+        reason=reason,
         seed=None if seed is None or seed < 0 else seed,  # the episode node says -1 for none
         task=end.values.get("task", ""),
         robot=end.values.get("robot", ""),
+        goal=end.values.get("goal", ""),
+        values=end.values,
     )
 
 
 def read_rewards(
     recording: Recording, stamps_ns: Sequence[int]
-) -> tuple[NDArray[np.float32], list[str]]:
-    """The reward of each step, float32 [T], and the sources that gave them.
+) -> tuple[NDArray[np.float32], NDArray[np.int32], list[str]]:
+    """The reward of each step, float32 [T], who gave it, int32 [T], and the table of sources.
 
-    Step k earns the newest reward sample in (stamp k, stamp k+1], and NaN where there is none.
+    Step k earns the newest reward sample in (stamp k, stamp k+1]; where there is none it is NaN,
+    and its source ``NO_REWARD``. A source is the frame_id of the reward's message; the table is
+    in the order of the names.
 
     Args:
         recording: the bag's messages; invalid samples are counted in its ``refused``.
@@ -100,13 +132,15 @@ def read_rewards(
     samples.sort(key=lambda entry: entry[0])  # stable: of equal stamps the later arrival is last
     stamps = [stamp for stamp, _, _ in samples]
     rewards = np.full(len(stamps_ns) - 1, np.nan, dtype=np.float32)
-    sources: set[str] = set()
+    given: list[str | None] = [None] * len(rewards)
     for step, (start, end) in enumerate(pairwise(stamps_ns)):
         newest = bisect_right(stamps, end) - 1
         if newest >= 0 and stamps[newest] > start:
             rewards[step] = samples[newest][1]
-            sources.add(samples[newest][2])
-    return rewards, sorted(sources)
+            given[step] = samples[newest][2]
+    table = sorted({source for source in given if source is not None})
+    index = [NO_REWARD if source is None else table.index(source) for source in given]
+    return rewards, np.array(index, dtype=np.int32), table
 
 
 def ends(
