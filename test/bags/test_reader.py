@@ -118,8 +118,10 @@ def test_flipped_bit_in_a_message_is_told_as_a_checksum(bag: Path, tmp_path: Pat
     assert len(intact) <= 40
 
 
-def write_plain(file: object, sent: list[Sent], compression: CompressionType) -> None:
-    writer = Writer(file, compression=compression, chunk_size=200_000)  # type: ignore[arg-type]
+def write_plain(
+    file: object, sent: list[Sent], compression: CompressionType, chunk_size: int = 200_000
+) -> None:
+    writer = Writer(file, compression=compression, chunk_size=chunk_size)  # type: ignore[arg-type]
     writer.start(profile="ros2")
     ids: dict[str, int] = {}
     for s in sent:
@@ -235,12 +237,12 @@ def test_paths_that_hold_no_bag(tmp_path: Path) -> None:
         (two / name).write_bytes(b"x")
     sql = tmp_path / "sql"
     sql.mkdir()
-    info = {"storage_identifier": "sqlite3", "relative_file_paths": ["x.db3"]}
+    info = {"version": 9, "storage_identifier": "leveldb", "relative_file_paths": ["x.db"]}
     (sql / "metadata.yaml").write_text(yaml.safe_dump({"rosbag2_bagfile_information": info}))
     for path, said in (
         ("missing", "does not exist"), ("empty", "holds no .mcap"), ("text.mcap", "is no MCAP"),
-        ("short.mcap", "is no MCAP"), ("other.bin", "is no MCAP"), ("two", "holds 2 .mcap"),
-        ("sql", "is a bag in sqlite3"),
+        ("short.mcap", "is no MCAP"), ("other.bin", "is no MCAP"), ("two", "holds 2 recordings"),
+        ("sql", "is a bag in leveldb"),
     ):  # fmt: skip
         for partial in (False, True):
             with pytest.raises(InputError, match=said) as caught:
@@ -251,10 +253,12 @@ def test_paths_that_hold_no_bag(tmp_path: Path) -> None:
 def test_listed_files_never_lead_out_of_the_folder(bag: Path, tmp_path: Path) -> None:
     folder = tmp_path / "f"
     folder.mkdir()
-    info = {"storage_identifier": "mcap", "relative_file_paths": [str(bag / "ep.mcap")]}
-    (folder / "metadata.yaml").write_text(yaml.safe_dump({"rosbag2_bagfile_information": info}))
-    with pytest.raises(InputError, match=r"is listed in metadata.yaml but missing"):
-        EpisodeReader(folder)
+    for name in (str(bag / "ep.mcap"), "../bags/ep.mcap", "..", "a/../ep.mcap", "./ep.mcap"):
+        info = {"version": 5, "storage_identifier": "mcap", "relative_file_paths": [name]}
+        text = yaml.safe_dump({"rosbag2_bagfile_information": info})
+        (folder / "metadata.yaml").write_text(text)
+        with pytest.raises(InputError, match=r"which is no name in the folder"):
+            EpisodeReader(folder)
 
 
 def test_types_and_encodings_that_cannot_be_decoded(tmp_path: Path) -> None:

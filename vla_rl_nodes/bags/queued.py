@@ -77,6 +77,11 @@ class QueuedWriter:
             self._wake.notify()
         return True
 
+    def lost(self, counts: Mapping[str, int]) -> None:
+        """Counts messages per topic that were lost on the way to the queue."""
+        with self._wake:
+            self._dropped.update(counts)
+
     @property
     def dropped(self) -> dict[str, int]:
         """Messages per topic that did not reach the bag."""

@@ -42,11 +42,15 @@ class Qos:
 
 @dataclass(frozen=True)
 class Topic:
-    """A topic that is recorded: its full name, its type and the QoS that its publishers offer."""
+    """A topic that is recorded: its full name, its type and the QoS that its publishers offer.
+
+    ``type_hash`` is the type's RIHS01 hash where the type is not among those known here.
+    """
 
     name: str
     type: str
     qos: tuple[Qos, ...] = ()
+    type_hash: str | None = None
 
     def qos_text(self) -> str:
         """The offered profiles as YAML, for the channel's metadata."""
@@ -107,7 +111,9 @@ def information(
                     "type": topic.type,
                     "serialization_format": "cdr",
                     "offered_qos_profiles": [q.profile() for q in topic.qos],
-                    "type_description_hash": type_hash(topic.type),
+                    "type_description_hash": (
+                        type_hash(topic.type) if topic.type_hash is None else topic.type_hash
+                    ),
                 },
                 "message_count": counts.get(topic.name, 0),
             }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,11 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
 
+from vla_rl_nodes.bags.gaps import Gaps
 from vla_rl_nodes.bags.queued import QueuedWriter
+from vla_rl_nodes.bags.room import DiskRoom
 from vla_rl_nodes.bags.rosbag2 import Qos, Topic
+from vla_rl_nodes.bags.snapshot import Entry, Ring
 from vla_rl_nodes.bags.writer import EpisodeWriter
 from vla_rl_nodes.contract.load import load_contract, named_file
 from vla_rl_nodes.episodes.machine import OUTCOMES, State
@@ -23,6 +26,7 @@ from vla_rl_nodes.nodes.complaints import Complaints
 from vla_rl_nodes.nodes.episode_state import EpisodeState
 from vla_rl_nodes.nodes.event import ERROR, OK, Event, to_message
 from vla_rl_nodes.nodes.qos import LATCHED, RECORD, RECORD_LATCHED, RECORD_SENSOR
+from vla_rl_nodes.nodes.recorder_snapshots import Snapshots
 from vla_rl_nodes.nodes.spin import spin
 from vla_rl_nodes.nodes.topics import Recorded, recorded_topics
 from vla_rl_nodes.robots.load import load_robot
@@ -32,6 +36,7 @@ PROFILES = {
     "sensor": (RECORD_SENSOR, Qos("best_effort", "volatile", "keep_last", 5)),
     "latched": (RECORD_LATCHED, Qos("reliable", "transient_local", "keep_last", 1)),
 }
+OPENING_S = 2.0  # that a bag may take to open without losing what comes meanwhile
 OUTCOME_VALUES = ("seed", "task", "robot", "contract", "contract_sha256", "reason")
 
 
@@ -39,7 +44,9 @@ class Recorder(Node):
     """Opens a bag when an episode is ready and closes it a little after its outcome.
 
     What was heard shortly before is written first, because the first step's observation is
-    captured before it. Callbacks only queue bytes; a thread of the bags room writes them.
+    captured before it. Callbacks only put bytes into memory: bags are opened, written and closed
+    on other threads, so that a slow disk never keeps messages waiting in the middleware, where
+    nobody would count those that it drops.
     """
 
     def __init__(self) -> None:
@@ -57,17 +64,51 @@ class Recorder(Node):
         self._after_s = parameters.number(
             self, "after_s", 0.4, 0.0, 10.0, "Seconds recorded after the outcome."
         )
+        max_bytes = parameters.integer(
+            self, "max_bytes", 0, 0, 2**62, "Bytes of bags above which none is begun; 0: any."
+        )
+        self._room = DiskRoom(
+            self._folder, max_bytes or None,
+            parameters.integer(
+                self, "min_free_bytes", 1 << 29, 0, 2**62,
+                "Bytes that the disk must have free for a bag to be begun.",
+            ),
+        )  # fmt: skip
+        sources = parameters.flag(
+            self, "camera_sources", False, "Record the drivers' own images too, as they come."
+        )
+        snapshot_s = parameters.number(
+            self, "snapshot_s", 10.0, 0.0, 600.0, "Seconds that a snapshot holds; 0: none."
+        )
+        snapshot_bytes = parameters.integer(
+            self, "snapshot_bytes", 64 << 20, 1 << 20, 1 << 34, "Greatest size of a snapshot."
+        )
+        every_s = parameters.number(
+            self, "snapshot_every_s", 10.0, 0.0, 3600.0, "Seconds between two snapshots at least."
+        )
         self._complaints = Complaints(self.get_logger())
         self._lock = threading.Lock()
-        self._recent: deque[tuple[str, str, bytes, int, int]] = deque()
+        self._gaps = Gaps()
+        self._ring = Ring(max(before_s + OPENING_S, snapshot_s), snapshot_bytes)
+        self._snapshot_ns = round(1e9 * snapshot_s)
         self._writer: QueuedWriter | None = None
+        self._failure_told = False
+        self._episode_id = ""
         self._recording_id = ""
         self._outcome: Event | None = None
         self._close_timer: Any = None
+        self._worker = ThreadPoolExecutor(1, "bags")
         self._status = self.create_publisher(DiagnosticArray, "recorder/status", LATCHED)
         self._topics: list[Topic] = []
-        for recorded in recorded_topics(self._contract, load_robot(self._contract.robot)):
+        robot = load_robot(self._contract.robot)
+        for recorded in recorded_topics(self._contract, robot, sources):
             self._subscribe(recorded)
+        self._snapshots = None
+        if snapshot_s > 0:
+            self._snapshots = Snapshots(
+                self, self._complaints, self._last_seconds, self._folder, self._topics,
+                self._contract_yaml, self._room, every_s,
+            )  # fmt: skip
         self._episode = EpisodeState(self, self._complaints, self._changed)
         self._say("idle", "")
 
@@ -82,83 +123,115 @@ class Recorder(Node):
 
     def _heard(self, name: str, type_name: str, data: bytes, info: dict[str, int]) -> None:
         now = self.get_clock().now().nanoseconds
-        entry = (name, type_name, data, now, info.get("source_timestamp", 0) or now)
+        entry = Entry(name, type_name, data, now, info.get("source_timestamp", 0) or now)
+        missing = self._gaps.missing(name, info.get("publication_sequence_number"))
+        # Of several publishers each counts for itself, and nothing says which one this was.
+        if missing and (self._writer is None or self.count_publishers(name) != 1):
+            missing = 0
         with self._lock:
+            self._ring.add(entry)
             if self._writer is not None:
+                if missing:
+                    self._writer.lost({name: missing})
                 self._write(self._writer, entry)
-                return
-            self._recent.append(entry)
-            while self._recent and now - self._recent[0][3] > self._before_ns:
-                self._recent.popleft()
+        if missing:
+            self._complaints.say(f"{name}: {missing} messages never arrived", kind=f"gap {name}")
 
-    def _write(self, writer: QueuedWriter, entry: tuple[str, str, bytes, int, int]) -> None:
-        if not writer.put(*entry):
-            why = writer.failure or "the disk does not keep up"
-            self._complaints.say(f"{entry[0]}: a message is not recorded: {why}", kind="dropped")
+    def _write(self, writer: QueuedWriter, entry: Entry) -> None:
+        if writer.put(*entry):
+            return
+        why = writer.failure or "the disk does not keep up"
+        self._complaints.say(f"{entry.topic}: a message is not recorded: {why}", kind="dropped")
+        if writer.failure is not None and not self._failure_told:
+            self._failure_told = True  # at once: an episode without a bag is not worth running
+            self._say("failed", self._recording_id, reason=writer.failure)
+
+    def _last_seconds(self) -> tuple[list[Entry], dict[str, int], dict[str, str]]:
+        start = self.get_clock().now().nanoseconds - self._snapshot_ns
+        known = {
+            "robot": self._contract.robot, "contract": self._contract.name,
+            "contract_sha256": self._contract.sha256, "namespace": self.get_namespace(),
+            "during_episode": self._recording_id,
+        }  # fmt: skip
+        with self._lock:
+            return *self._ring.since(start), known
 
     def _changed(self, state: State, event: Event) -> None:
         episode_id = event.values.get("episode_id", "")
         if state is State.READY:
             self._finish()
-            self._open(episode_id, event)
-        elif state in OUTCOMES and episode_id == self._recording_id and self._outcome is None:
+            self._episode_id, self._outcome = episode_id, None
+            start_ns = self.get_clock().now().nanoseconds
+            self._worker.submit(self._open, episode_id, event, start_ns)
+        elif state in OUTCOMES and episode_id == self._episode_id and self._outcome is None:
             self._outcome = event
             # The arm comes to rest after the outcome; the bag shows that it does.
             self._close_timer = self.create_timer(self._after_s, self._finish)
         elif state in (State.IDLE, State.RESETTING):
             self._finish()
 
-    def _open(self, episode_id: str, event: Event) -> None:
-        metadata = {key: event.values.get(key, "") for key in OUTCOME_VALUES if key != "reason"}
-        metadata["namespace"] = self.get_namespace()
-        try:
-            writer = QueuedWriter(
-                EpisodeWriter(
-                    self._folder / episode_id, episode_id, self._topics,
-                    contract_yaml=self._contract_yaml, metadata=metadata,
-                    start_ns=self.get_clock().now().nanoseconds,
-                )
-            )  # fmt: skip
-        except InputError as error:
-            self.get_logger().error(str(error))
-            self._say("failed", episode_id, reason=str(error))
-            return
-        with self._lock:
-            for entry in self._recent:
-                self._write(writer, entry)
-            self._recent.clear()
-            self._writer = writer
-        self._recording_id, self._outcome = episode_id, None
-        self._say("recording", episode_id)
-
     def _finish(self) -> None:
         if self._close_timer is not None:
             self.destroy_timer(self._close_timer)
             self._close_timer = None
+        episode_id, self._episode_id = self._episode_id, ""
+        if episode_id:
+            self._worker.submit(self._close, episode_id, self._outcome)
+
+    def _open(self, episode_id: str, event: Event, start_ns: int) -> None:
+        """Begins a bag, with what was heard before and while it was opened. On the worker."""
+        metadata = {key: event.values.get(key, "") for key in OUTCOME_VALUES if key != "reason"}
+        metadata["namespace"] = self.get_namespace()
+        try:
+            self._room.require()
+            writer = QueuedWriter(
+                EpisodeWriter(
+                    self._folder / episode_id, episode_id, self._topics,
+                    contract_yaml=self._contract_yaml, metadata=metadata, start_ns=start_ns,
+                )
+            )  # fmt: skip
+        except Exception as error:  # the worker's thread would keep it to itself
+            self._fail(episode_id, error)
+            return
+        with self._lock:
+            self._recording_id, self._failure_told = episode_id, False
+            entries, lost = self._ring.since(start_ns - self._before_ns)
+            writer.lost(lost)
+            for entry in entries:
+                self._write(writer, entry)
+            self._writer = writer
+        self._say("recording", episode_id)
+
+    def _close(self, episode_id: str, outcome: Event | None) -> None:
+        """Ends the bag. On the worker."""
         with self._lock:
             writer, self._writer = self._writer, None
+            self._recording_id = ""
         if writer is None:
             return
-        outcome = self._outcome.message if self._outcome is not None else State.ABORTED.value
-        values = self._outcome.values if self._outcome is not None else {}
+        values = {} if outcome is None else outcome.values
         closing = {
             "reason": values.get("reason", "recording ended before an outcome"),
             "policy_version": values.get("policy_version", ""),
         }
-        episode_id, self._recording_id = self._recording_id, ""
+        ended = State.ABORTED.value if outcome is None else outcome.message
         try:
-            manifest = writer.close(outcome, closing)  # type: ignore[arg-type]
-        except InputError as error:
-            self.get_logger().error(str(error))
-            self._say("failed", episode_id, reason=str(error))
+            manifest = writer.close(ended, closing)  # type: ignore[arg-type]
+        except Exception as error:
+            self._fail(episode_id, error)
             return
         dropped = sum(manifest.dropped.values())
         if dropped:
             self.get_logger().error(f"{episode_id}: {dropped} messages were not recorded")
         self._say(
             "closed", episode_id, path=str((self._folder / episode_id).absolute()),
-            messages=str(manifest.messages), dropped=str(dropped), outcome=outcome,
+            messages=str(manifest.messages), dropped=str(dropped), outcome=ended,
         )  # fmt: skip
+
+    def _fail(self, episode_id: str, error: Exception) -> None:
+        said = str(error) if isinstance(error, InputError) else f"{episode_id}: {error!r}"
+        self.get_logger().error(said)
+        self._say("failed", episode_id, reason=said)
 
     def _say(self, message: str, episode_id: str, **values: str) -> None:
         stamp = self.get_clock().now().nanoseconds
@@ -172,6 +245,9 @@ class Recorder(Node):
     def close(self) -> None:
         """Closes the bag in progress, so that a stopped node leaves a readable one."""
         self._finish()
+        self._worker.shutdown()
+        if self._snapshots is not None:
+            self._snapshots.close()
 
 
 def main(args: list[str] | None = None) -> int:

@@ -7,11 +7,11 @@ from typing import Any, Literal
 
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import TwistStamped, WrenchStamped
-from sensor_msgs.msg import Image, Imu, JointState
+from sensor_msgs.msg import CompressedImage, Image, Imu, JointState
 from std_msgs.msg import Bool, Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory
 
-from vla_rl_nodes.contract.spec import Contract
+from vla_rl_nodes.contract.spec import COMPRESSED_IMAGE, Contract
 from vla_rl_nodes.robots.model import Robot
 
 Offered = Literal["stream", "sensor", "latched"]
@@ -32,16 +32,31 @@ class Recorded:
         return f"{package}/msg/{self.message.__name__}"
 
 
-def recorded_topics(contract: Contract, robot: Robot) -> list[Recorded]:
+def recorded_topics(
+    contract: Contract, robot: Robot, camera_sources: bool = False
+) -> list[Recorded]:
     """Everything worth keeping of an episode of this contract on this robot.
 
-    Images are recorded as the policy consumes them, after the contract's crop and resize.
+    Images are recorded as the policy consumes them, after the contract's crop and resize, or,
+    where the contract says so, as the camera sends them.
+
+    Args:
+        contract: names the streams.
+        robot: names the drivers' topics.
+        camera_sources: also the cameras' own images as the drivers publish them: JPEG as it comes
+            where the contract's source is compressed, raw elsewhere.
     """
     topics = robot.topics
     found = [
         Recorded(stream.topic, Image if stream.kind == "image" else JointState, "stream")
         for stream in contract.streams
+        if stream.source is None or stream.source.record == "observation"
     ]
+    for stream in contract.streams:
+        if stream.source is not None and (camera_sources or stream.source.record == "source"):
+            compressed = stream.source.type == COMPRESSED_IMAGE
+            image = CompressedImage if compressed else Image
+            found.append(Recorded(stream.source.topic, image, "sensor"))
     for topic, message in (
         (topics.joint_states, JointState),
         (topics.gripper_joint_states, JointState),
