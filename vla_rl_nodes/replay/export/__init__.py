@@ -1,0 +1,1 @@
+"""Converted episodes out to the formats of other tools, and LeRobot datasets in."""
