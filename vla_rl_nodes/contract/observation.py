@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_rl_nodes.contract.decode import image_array, named_vector
-from vla_rl_nodes.contract.spec import Contract, Stream
+from vla_rl_nodes.contract.decode import compressed_image_array, image_array, named_vector
+from vla_rl_nodes.contract.spec import COMPRESSED_IMAGE, Contract, Stream
+from vla_rl_nodes.contract.transforms import transform_image
 from vla_rl_nodes.errors import InputError
 
 Observation = dict[str, NDArray[Any]]
@@ -37,6 +38,18 @@ def sample(stream: Stream, message: Any) -> NDArray[Any]:
             "make the publisher and the contract agree",
         )
     return value
+
+
+def source_sample(stream: Stream, message: Any) -> NDArray[np.uint8]:
+    """What camera_ingest makes of one image of the stream's camera: uint8 [height, width, 3].
+
+    Raises:
+        InputError: no image of the size and encoding that the contract promises.
+    """
+    assert stream.source is not None
+    compressed = stream.source.type == COMPRESSED_IMAGE
+    read = compressed_image_array if compressed else image_array
+    return transform_image(stream, read(message, stream.source.topic))
 
 
 def assemble(contract: Contract, samples: Mapping[str, NDArray[Any]]) -> Observation:

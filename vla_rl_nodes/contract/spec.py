@@ -104,13 +104,18 @@ class Transform(Strict):
 
 
 class CameraSource(Strict):
-    """The driver's image topic, as camera_ingest reads it."""
+    """The driver's image topic, as camera_ingest reads it.
+
+    ``record`` says what bags hold: what the policy saw, or, as compressed images that take a
+    fraction of the room, what the camera sent; replay makes the same of either.
+    """
 
     topic: str
     type: Literal["sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"]
     width: Pixels
     height: Pixels
     encoding: Literal["rgb8", "bgr8"]
+    record: Literal["observation", "source"] = "observation"
 
     _topic = field_validator("topic")(relative_topic)
 
@@ -337,11 +342,13 @@ class Contract(Strict):
     def sha256(self) -> str:
         """Hash of everything that changes what an observation, an action or a step is.
 
-        The task text and the time limit are left out: they do not change the meaning of a
-        recorded step.
+        The task text, the time limit and what is recorded of a camera are left out: they do not
+        change the meaning of a recorded step.
         """
         parts = self.model_dump(
-            mode="json", include={"contract", "robot", "rates", "observation", "action"}
+            mode="json",
+            include={"contract", "robot", "rates", "observation", "action"},
+            exclude={"observation": {"__all__": {"source": {"record"}}}},
         )
         text = json.dumps(parts, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()

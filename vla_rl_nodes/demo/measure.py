@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vla_rl_nodes.bags.reader import EpisodeReader
 from vla_rl_nodes.contract.decode import stamp_ns
-from vla_rl_nodes.contract.observation import sample
+from vla_rl_nodes.contract.observation import sample, source_sample
 from vla_rl_nodes.contract.spec import Contract
 from vla_rl_nodes.demo.chunks import ChunkMeasure, measure_chunks
 from vla_rl_nodes.demo.filter_activity import FilterMeasure, measure_filter
@@ -287,7 +287,8 @@ def _frames(
         for message in recording.messages[stream.topic]:
             row = wanted.get(stamp_ns(message))
             if row is not None:
-                frames[row] = sample(stream, message)
+                make = source_sample if stream.topic in recording.from_source else sample
+                frames[row] = make(stream, message)
                 seen = True
         if seen:
             found[stream.key] = frames

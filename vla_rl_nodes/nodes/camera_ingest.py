@@ -10,10 +10,10 @@ from typing import Any
 from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image
 
-from vla_rl_nodes.contract.decode import compressed_image_array, image_array, stamp_ns
+from vla_rl_nodes.contract.decode import stamp_ns
 from vla_rl_nodes.contract.load import load_contract
+from vla_rl_nodes.contract.observation import source_sample
 from vla_rl_nodes.contract.spec import COMPRESSED_IMAGE, Stream
-from vla_rl_nodes.contract.transforms import transform_image
 from vla_rl_nodes.errors import InputError
 from vla_rl_nodes.ingest.buffer import check_stamp
 from vla_rl_nodes.nodes import parameters
@@ -55,11 +55,7 @@ class CameraIngest(Node):
             check_stamp(topic, stamp, self.get_clock().now().nanoseconds, stream.max_age_ns)
             if stamp <= self._last_ns.get(stream.key, 0):
                 raise InputError(topic, "is not newer than the last image", "check the driver")
-            if isinstance(message, CompressedImage):
-                image = compressed_image_array(message, topic)
-            else:
-                image = image_array(message, topic)
-            result = transform_image(stream, image)
+            result = source_sample(stream, message)
         except InputError as error:
             self._complaints.say(error, kind=f"{error.place} {error.remedy}")
             return

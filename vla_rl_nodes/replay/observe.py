@@ -11,9 +11,16 @@ from numpy.typing import NDArray
 
 from vla_rl_nodes.contract.align import newest_at_or_before
 from vla_rl_nodes.contract.decode import stamp_ns
-from vla_rl_nodes.contract.observation import Observation, assemble, digest, sample
+from vla_rl_nodes.contract.observation import (
+    Observation,
+    assemble,
+    digest,
+    sample,
+    source_sample,
+)
 from vla_rl_nodes.contract.spec import Contract
 from vla_rl_nodes.errors import InputError
+from vla_rl_nodes.replay.columns import sample_columns
 from vla_rl_nodes.replay.recording import Recording
 from vla_rl_nodes.replay.steps import Tick
 
@@ -85,9 +92,17 @@ def read_samples(recording: Recording, contract: Contract) -> dict[str, StreamSa
     streams: dict[str, StreamSamples] = {}
     for stream in contract.streams:
         samples = streams[stream.key] = StreamSamples()
+        columns = recording.columns.get(stream.topic)
+        together = None if columns is None else sample_columns(stream, columns)
+        if together is not None:
+            for stamp, value, valid in zip(*together, strict=True):
+                if not valid or not samples.add(stamp, value):
+                    recording.refused[stream.topic] += 1
+            continue
+        make = source_sample if stream.topic in recording.from_source else sample
         for message in recording.messages[stream.topic]:
             try:
-                kept = samples.add(stamp_ns(message), sample(stream, message))
+                kept = samples.add(stamp_ns(message), make(stream, message))
             except InputError:
                 kept = False
             if not kept:
