@@ -42,8 +42,9 @@ setup(
     ],
     python_requires=">=3.11",
     install_requires=[
-        "aiohttp", "coal", "cryptography", "daqp", "mcap", "msgpack", "numpy", "onnxruntime", "pillow", "pin",
-        "pydantic", "PyYAML", "rich", "rosbags", "ruckig", "websockets", "zstandard",
+        "aiohttp", "coal", "cryptography", "daqp", "lz4", "mcap", "msgpack", "numpy",
+        "onnxruntime", "pillow", "pin", "pydantic", "PyYAML", "rich", "rosbags", "ruckig",
+        "websockets", "zstandard",
     ],
     extras_require={
         "ros": [

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from vla_rl_nodes.contract.load import load_contract
 from vla_rl_nodes.contract.spec import Contract
@@ -13,6 +14,10 @@ from vla_rl_nodes.policy.signing import create_key
 
 # Before any test imports MuJoCo, which decides then how it renders.
 os.environ.setdefault("MUJOCO_GL", "egl")
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from vla_rl_nodes.bags.manifest import load_manifest, save_manifest
 from vla_rl_nodes.bench.link.bags import write_episode
 from vla_rl_nodes.errors import InputError
 from vla_rl_nodes.link.closed_episodes import (
@@ -48,6 +49,16 @@ def test_a_closed_bag_is_found_once_and_again_when_it_is_another(tmp_path: Path)
     assert len(bags.look().closed) == 1
     bags.forget("a")
     assert len(bags.look().closed) == 1
+
+
+def test_a_snapshot_is_no_episode_and_no_fault(tmp_path: Path) -> None:
+    folder = bag(tmp_path, "a")
+    manifest = load_manifest(folder)
+    assert manifest is not None
+    marked = manifest.model_copy(update={"metadata": {**manifest.metadata, "kind": "snapshot"}})
+    save_manifest(folder, marked)
+    findings = BagsFolder(tmp_path).look()
+    assert findings.closed == [] and findings.unfit == {}
 
 
 def test_a_bag_being_recorded_is_no_fault_until_it_is_left_alone(tmp_path: Path) -> None:

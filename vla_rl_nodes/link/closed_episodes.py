@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vla_rl_nodes.bags.manifest import MANIFEST, Manifest, load_manifest
+from vla_rl_nodes.bags.snapshot import SNAPSHOT_KIND
 from vla_rl_nodes.errors import InputError
 
 LARGEST_MANIFEST = 1 << 20
@@ -123,9 +124,12 @@ class BagsFolder:
         self._seen[name] = mark
         self._unfit.pop(name, None)
         try:
-            findings.closed.append(closed_episode(folder))
+            episode = closed_episode(folder)
         except InputError as error:
             self._unfit[name] = str(error)
+            return
+        if episode.manifest.metadata.get("kind") != SNAPSHOT_KIND:  # those stay on the robot
+            findings.closed.append(episode)
 
     def _wait_for_manifest(self, name: str, folder: Path) -> None:
         """A bag that still grows is being recorded; one that does not was cut off."""

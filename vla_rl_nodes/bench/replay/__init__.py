@@ -1,0 +1,1 @@
+"""Measurements of reading, converting, storing and exporting."""
