@@ -15,6 +15,9 @@ from vla_rl_nodes.chunking.rehearsal import plan_at_every_delay, rehearse
 from vla_rl_nodes.contract.spec import Contract
 from vla_rl_nodes.errors import InputError
 
+# What is tried runs at the lowest priority and gets nothing beside two busy tests.
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture
 def maker(tmp_path: Path, contract: Contract) -> Maker:

@@ -142,6 +142,8 @@ class Checker:
             self._leeway.follows(self.ticks)
         self._gripper(width, skipped)
         shown = 0.0 if self._width is None else self._width
+        if coasted:  # what is too close where it will come to rest was so through no fault
+            self._segment = self._geometry.begin(plan.q[-1], shown)
         self._entries.append(_Entry(self.ticks, passed, plan, rest, shown, self._segment, coasted))
         self.ticks += 1
         if len(self._entries) >= BATCH:

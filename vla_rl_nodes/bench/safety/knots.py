@@ -62,13 +62,8 @@ def check_intervals(bounds: Bounds, start: State, end: State, dt: float) -> list
         broken.append(Broken("finite", int(row), np.inf, "not a number"))
 
     def found(kind: str, excess: Array) -> None:
-        bad = excess > 0.0
-        if bad.any():
-            for row in np.flatnonzero(bad.any(axis=1)):
-                joint = int(np.argmax(excess[row]))
-                broken.append(
-                    Broken(kind, int(row), float(excess[row, joint]), bounds.joints[joint])
-                )
+        for row, joint in np.argwhere(excess > 0.0):
+            broken.append(Broken(kind, int(row), float(excess[row, joint]), bounds.joints[joint]))
 
     q, v, a = end
     jerk = (a - start[2]) / dt

@@ -60,6 +60,18 @@ class Surroundings:
             + [f"{names[i]} and {wall[0]}" for wall, i in self._walls]
             + [f"{names[i]} and {box[0]}" for box, _, i in self._boxes]
         )
+        partners: dict[tuple[str, str], list[int]] = {}
+        others = [(i, names[k]) for i, k in self._own] + [(k, names[i]) for i, k in self._own]
+        others += [(i, wall[0]) for wall, i in self._walls]
+        others += [(i, box[0]) for box, _, i in self._boxes]
+        columns = [*range(len(self._own)), *range(len(self.names))]
+        for (shape, other), kind, column in zip(
+            others, [*self.kinds[: len(self._own)], *self.kinds], columns, strict=True
+        ):
+            if self._is_finger(shape):
+                partners.setdefault((kind, other), []).append(column)
+        # Columns of pairs of a finger with the same partner: the fingers count as one body.
+        self.fingers = [found for found in partners.values() if len(found) > 1]
 
     def rooms(self, q: Array, width: Array, v: Array | None = None) -> Rooms:
         """What is left at ``q`` [m, n] with the gripper open by ``width`` [m]; ``v`` [m, n] are
@@ -92,6 +104,10 @@ class Surroundings:
 
     def _apart(self, one: Shape, other: Shape) -> int:
         return self.chain.joints_between(one.link, other.link)
+
+    def _is_finger(self, shape: int) -> bool:
+        joints = {link.name: link.joint for link in self.chain.links}
+        return joints[self._shapes[shape].link] in self._bounds.fingers
 
     def _is_tool(self, shape: int) -> bool:
         return self._shapes[shape].link in self._bounds.tool_links
