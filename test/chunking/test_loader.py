@@ -18,6 +18,9 @@ from vla_rl_nodes.contract.spec import Contract
 from vla_rl_nodes.policy.bundle import MODEL, Bundle
 from vla_rl_nodes.policy.swap import SwapSettings
 
+# What is tried runs at the lowest priority and gets nothing beside two busy tests.
+pytestmark = pytest.mark.alone
+
 LONG_S = 30.0
 
 
