@@ -280,7 +280,7 @@ GRAPHS = [
     Bad("output-short", _port("outputs", "chunk", shape=["batch", 8, 5]), MODEL),
     Bad("outside-data", _student(change=_outside), _LOADS_NOT),
     Bad("endless", _inside(endless_loop("first", "spread", "rounds"),
-                           rounds=np.array(2**62, np.int64)), "s of processor time"),
+                           rounds=np.array(2**62, np.int64)), "its trial run"),
     Bad("gluttonous", _inside(
         node("ConstantOfShape", ["size"], "huge"),
         node("ReduceSum", ["huge"], "total", keepdims=0),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 import time
@@ -69,6 +70,7 @@ def measure_sampling(seed: int) -> dict[str, float]:
 def _subjects(folder: Path, seed: int) -> _Subjects:
     values = np.random.default_rng(0)
     store = EpisodeStore(folder / "store", writable=True)
+    logging.getLogger("torchrl").setLevel(logging.WARNING)  # it tells on standard output
     storage = LazyMemmapStorage(_EPISODES * _STEPS, scratch_dir=folder / "torchrl")
     plain = _buffer(storage, RandomSampler(), seed)
     for number in range(_EPISODES):
