@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -34,21 +33,21 @@ def test_errors_come_behind_the_items_before_them() -> None:
 
 def test_only_a_few_items_are_made_ahead_and_an_early_end_closes_the_iterator() -> None:
     made: list[int] = []
-    closed = threading.Event()
+    enough, closed = threading.Event(), threading.Event()
 
     def items() -> Iterator[int]:
         try:
             for number in range(1000):
                 made.append(number)
+                if len(made) == DEPTH + 2:
+                    enough.set()
                 yield number
         finally:
             closed.set()
 
     stream = ahead(items())
     assert next(stream) == 0
-    deadline = time.monotonic() + 10
-    while len(made) < DEPTH + 2 and time.monotonic() < deadline:
-        time.sleep(0.001)
+    assert enough.wait(10.0)
     stream.close()
     assert closed.is_set() and not readers()
     assert DEPTH + 2 <= len(made) <= DEPTH + 4

@@ -19,6 +19,9 @@ from .sensor_messages import START_NS, TOPICS, Sent, traffic
 
 def test_a_folder_that_is_not_there_yet_has_room(tmp_path: Path) -> None:
     DiskRoom(tmp_path / "a" / "b", 1, 0).require()
+    with pytest.raises(InputError, match="must stay free"):
+        DiskRoom(tmp_path / "a" / "b", None, 1 << 62).require()
+    assert not (tmp_path / "a").exists()
 
 
 def test_a_full_folder_is_refused_and_has_room_again_when_bags_go(tmp_path: Path) -> None:

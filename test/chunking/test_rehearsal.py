@@ -35,7 +35,9 @@ def version_of(setup: Setup, path: Path) -> str:
 
 def test_a_good_bundle_passes_in_a_process_of_its_own(maker: Maker, setup: Setup) -> None:
     path = maker("good", student(maker.contract))
+    before = {file.name: file.read_bytes() for file in path.iterdir()}
     rehearse(setup, path, version_of(setup, path), 30.0)
+    assert {file.name: file.read_bytes() for file in path.iterdir()} == before
 
 
 def test_what_the_other_process_refuses_is_refused_with_its_words(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,7 +27,7 @@ class Graph:
     def __init__(self, processes: Processes, driver: Driver, folder: Path) -> None:
         self.processes, self.driver, self.folder = processes, driver, folder
         self._publishers: dict[str, Any] = {}
-        self._heard: dict[str, deque[Any]] = {}
+        self._heard: dict[str, list[Any]] = {}
 
     def wait(self, condition: Callable[[], Any], timeout_s: float = 10.0, what: str = "it") -> Any:
         """What a condition gives once it is true."""
@@ -38,14 +37,15 @@ class Graph:
         """The nodes' clock."""
         return int(self.driver.node.get_clock().now().nanoseconds)
 
-    def listen(self, kind: type[Any], topic: str, sensor: bool = True) -> deque[Any]:
+    def listen(self, kind: type[Any], topic: str, sensor: bool = True) -> list[Any]:
         """Collects (arrival on the nodes' clock, message) from now on; ends an earlier collection.
 
         One subscription a topic, however often it is called: dozens at 250 Hz would starve the
         test's own heartbeats.
         """
         known = topic in self._heard
-        heard = self._heard[topic] = deque(maxlen=20_000)
+        heard: list[Any] = []
+        self._heard[topic] = heard  # a list may grow while it is read
 
         def keep(message: Any) -> None:
             self._heard[topic].append((self.now_ns(), message))
@@ -114,7 +114,7 @@ def alone(folder: Path, spec: NodeSpec, namespace: str) -> Iterator[Graph]:
         yield running
 
 
-def speeds(heard: deque[Any]) -> list[tuple[int, float]]:
+def speeds(heard: list[Any]) -> list[tuple[int, float]]:
     """(header stamp ns, largest |joint velocity| rad/s) of collected joint states."""
     rows = []
     for _, message in list(heard):
@@ -123,7 +123,7 @@ def speeds(heard: deque[Any]) -> list[tuple[int, float]]:
     return rows
 
 
-def in_motion(running: Graph, joints: deque[Any]) -> str:
+def in_motion(running: Graph, joints: list[Any]) -> str:
     """The id of an episode in which the arm moves now.
 
     A machine that stalls for a quarter of a second ends an episode before the arm has moved, as

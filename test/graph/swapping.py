@@ -93,6 +93,17 @@ class Swapping:
                 return self._episode_id
         raise AssertionError("three episodes were aborted")
 
+    def goes_on(self, count: int) -> bool:
+        """Waits for so many more ticks of the running episode; false if it was ended before.
+
+        A machine that stalls for a quarter of a second ends one, as it should.
+        """
+        seen = len(self.ticks)
+        self.graph.wait(
+            lambda: len(self.ticks) > seen + count or self.state() != "running", 20.0, "ticks"
+        )
+        return len(self.ticks) > seen + count
+
     def keep_running(self) -> str:
         """The id of an episode that is running; starts one if none is."""
         return self._episode_id if self.state() == "running" else self.begin()

@@ -23,6 +23,8 @@ LOGGED = (
     "lateness_ms", "skipped_ticks",
 )  # fmt: skip
 
+FAULTS = ("starved", "late_chunks", "lost_chunks", "skipped_ticks")
+
 
 @pytest.fixture(scope="module")
 def robot(folder: Path) -> Iterator[Swapping]:
@@ -64,7 +66,13 @@ def shadowed(robot: Swapping, path: Path) -> tuple[str, str, Event]:
 
 
 def test_every_tick_says_where_its_chunk_came_from(robot: Swapping) -> None:
-    ticks = robot.ticks_of(robot.whole_episode())
+    def ticks_on_time() -> list[Event]:
+        """Of an episode in which the machine kept up; a chunk too late is joined otherwise."""
+        ticks = robot.ticks_of(robot.whole_episode())
+        faults = [sum(int(e.values.get(key, "0")) for key in FAULTS) for e in ticks]
+        return ticks if faults[0] == faults[-1] else []
+
+    ticks = next(ticks for ticks in (ticks_on_time() for _ in range(4)) if ticks)
     joins = [k for k in range(1, len(ticks)) if ticks[k].values.get("chunk_index") is not None
              and ticks[k].values["chunk_id"] != ticks[k - 1].values.get("chunk_id")]  # fmt: skip
     assert len(joins) > 5
@@ -101,47 +109,63 @@ def test_the_same_network_signed_anew_takes_over_and_is_confirmed(robot: Swappin
     assert starved(ticks) == 0
 
 
-def test_another_network_is_compared_in_the_shadow_and_serves_what_it_makes(
-    robot: Swapping,
-) -> None:
+def ended_trial(robot: Swapping, name: str) -> tuple[str, list[Event]]:
+    """Another network goes into service and is taken out of it in the middle of its first episode.
+
+    Returns:
+        Its version, and the ticks of that episode; none if the machine's stall ended it early.
+    """
     other = student(robot.maker.contract, gain=0.0005, level=0.05)
-    _, new, ready = shadowed(robot, robot.maker("other-network", other))
+    _, new, ready = shadowed(robot, robot.maker(name, other))
     assert float(ready.values["shadow_difference_max"]) > 0.05
     told = len(robot.news)
     episode_id = robot.begin()
     robot.heard("trial", told)
     # While it is on trial no third one is taken.
-    assert "is still on trial; wait" in robot.ask(robot.maker("third"))
-    ticked = len(robot.ticks)
-    robot.graph.wait(lambda: len(robot.ticks) > ticked + 10, 5.0, "ticks of the trial")
+    assert "is still on trial; wait" in robot.ask(robot.maker(f"third-beside-{name}"))
+    served = robot.goes_on(10)
     # Asking for the old one ends the trial, in the middle of the episode.
     assert robot.ask(robot.maker.folder / "same-network") == ""
     assert "operator" in robot.heard("rolled back", told).values["reason"]
-    ticked = len(robot.ticks)
-    robot.graph.wait(lambda: len(robot.ticks) > ticked + 20, 5.0, "ticks after the trial")
-    ticks = robot.ticks_of(episode_id)
+    assert "was rolled back" in robot.ask(robot.maker.folder / name)
+    return new, robot.ticks_of(episode_id) if served and robot.goes_on(20) else []
+
+
+def test_another_network_is_compared_in_the_shadow_and_serves_what_it_makes(
+    robot: Swapping,
+) -> None:
+    trials = (ended_trial(robot, f"other-network-{number}") for number in range(3))
+    new, ticks = next(trial for trial in trials if trial[1])
     versions = chunk_versions(ticks)
     old = versions[-1]
     assert versions == [new] * versions.count(new) + [old] * versions.count(old)
     assert min(versions.count(new), versions.count(old)) > 5 and new != old
     assert starved(ticks) == 0
-    assert "was rolled back" in robot.ask(robot.maker.folder / "other-network")
 
 
-def test_a_bundle_that_fails_in_service_is_rolled_back_while_the_robot_goes_on(
-    robot: Swapping,
-) -> None:
-    # It gives no number once it sees its own actions as prefix: no shadow can show that.
+def failed_trial(robot: Swapping, name: str) -> tuple[str, str, list[Event]]:
+    """A network that gives no number once it sees its own actions as prefix goes into service.
+
+    Returns:
+        The version before it, its own, and the ticks of its episode; none if the machine's stall
+        ended it early.
+    """
     trap = student(robot.maker.contract, gain=0.0, level=0.11, fails_on_itself=True)
-    old, new, _ = shadowed(robot, robot.maker("trap", trap))
+    old, new, _ = shadowed(robot, robot.maker(name, trap))
     told = len(robot.news)
     episode_id = robot.begin()
     back = robot.heard("rolled back", told)
     assert back.values["version"] == new and back.values["serving"] == old
     assert "policy.onnx: gave a chunk that is not finite" in back.values["reason"]
-    ticked = len(robot.ticks)
-    robot.graph.wait(lambda: len(robot.ticks) > ticked + 20, 5.0, "ticks after the way back")
-    ticks = robot.ticks_of(episode_id)
+    assert "was rolled back" in robot.ask(robot.maker.folder / name)
+    return old, new, robot.ticks_of(episode_id) if robot.goes_on(20) else []
+
+
+def test_a_bundle_that_fails_in_service_is_rolled_back_while_the_robot_goes_on(
+    robot: Swapping,
+) -> None:
+    trials = (failed_trial(robot, f"trap-{number}") for number in range(3))
+    old, new, ticks = next(trial for trial in trials if trial[2])
     versions = chunk_versions(ticks)
     assert versions == [new] * versions.count(new) + [old] * versions.count(old)
     assert versions.count(new) > 3 and versions.count(old) > 15
@@ -154,5 +178,4 @@ def test_a_bundle_that_fails_in_service_is_rolled_back_while_the_robot_goes_on(
     assert joined.values["chunk_version"] == old
     assert int(joined.values["prefix_length"]) >= 1
     assert float(joined.values["prefix_error"]) == 0.0
-    assert "was rolled back" in robot.ask(robot.maker.folder / "trap")
     assert "Traceback" not in robot.graph.log("policy")

@@ -139,7 +139,7 @@ def test_a_bundle_goes_to_the_policy_node_and_its_fate_to_the_learner(bridge: Br
 
 def test_it_ends_quickly_and_cleanly_while_the_learner_is_silent(bridge: Bridge) -> None:
     async def never(request: Any) -> None:
-        await asyncio.sleep(60)
+        await asyncio.Event().wait()
 
     bridge.learner.behave = never
     bridge.robot.episode("f", seed=1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -236,7 +235,7 @@ def test_parameters_have_descriptions_and_ranges(desk: Desk) -> None:
 
 
 def test_diagnostics_and_markers_tell_what_is_close(desk: Desk) -> None:
-    listened: dict[str, deque[Any]] = {
+    listened: dict[str, list[Any]] = {
         "/diagnostics": desk.running.listen(DiagnosticArray, "/diagnostics", sensor=False),
         "markers": desk.running.listen(MarkerArray, "safety/markers", sensor=False),
     }

@@ -21,7 +21,7 @@ def test_it_ends_at_once_whatever_it_waits_for(tmp_path: Path) -> None:
         robot.episode("e")
 
         async def never(request: web.Request) -> web.StreamResponse | None:
-            await asyncio.sleep(60)
+            await asyncio.Event().wait()
             return None
 
         learner.behave = never

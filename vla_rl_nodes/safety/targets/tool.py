@@ -99,7 +99,9 @@ class ToolTarget:
         if self._axes.downward:
             turned = np.array([math.remainder(pose.yaw, 2.0 * math.pi)])
         else:
-            turned = np.array(pinocchio.Quaternion(pose.rotation).coeffs())
+            # Not pinocchio.Quaternion(rotation), which keeps 80 bytes for ever each time.
+            placement = pinocchio.SE3(pose.rotation, pose.position)
+            turned = pinocchio.SE3ToXYZQUAT(placement)[3:]
         width = [self.width] if self._gripper and self.width is not None else []
         return np.concatenate([pose.position, turned, width])
 
