@@ -8,9 +8,13 @@ import pytest
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from vla_rl_nodes.bench.safety.bounds import read_bounds
 from vla_rl_nodes.bench.safety.chain import Chain
 from vla_rl_nodes.bench.safety.distance import distance, plane_distance
+from vla_rl_nodes.bench.safety.fingers import finger_links, swept
 from vla_rl_nodes.bench.safety.shapes import Shape, Solid, read_shapes
+from vla_rl_nodes.bench.safety.surroundings import Surroundings
+from vla_rl_nodes.resources import resource
 from vla_rl_nodes.robots.kinematics import Kinematics
 from vla_rl_nodes.robots.load import load_robot
 
@@ -149,6 +153,47 @@ def test_the_fingers_open_by_half_the_width_each() -> None:
     frames = chain.place(robot.home[None], np.array([0.06])).frames
     left, right = frames["fr3_leftfinger"].position[0], frames["fr3_rightfinger"].position[0]
     assert float(np.linalg.norm(left - right)) == pytest.approx(0.06)
+
+
+def test_the_fingers_sweep_one_box() -> None:
+    robot = load_robot("fr3")
+    assert robot.gripper is not None
+    chain = Chain(robot.urdf, robot.joints, robot.gripper.joints)
+    shape = swept(chain, read_shapes(chain), 0.08)
+    assert shape is not None and shape.link == "fr3_hand"
+    # Of the URDF: 21 mm wide, from the joint to 53.8 mm along it, 20.5 mm and half of the opening.
+    assert shape.half == pytest.approx([0.0105, 0.0605, 0.0269])
+    assert shape.position == pytest.approx([0.0, 0.0, 0.0584 + 0.0269])
+
+
+@pytest.mark.parametrize("name", ["fr3", "panda"])
+def test_what_the_fingers_sweep_is_as_near_as_any_finger(name: str) -> None:
+    bounds = read_bounds(
+        resource(f"config/robots/{name}.yaml"),
+        resource(f"config/safety/{'franka_pick' if name == 'fr3' else name}.yaml"),
+        resource(f"urdf/{name}.urdf"),
+    )
+    around = Surroundings(bounds)
+    random = np.random.default_rng(3)
+    q = random.uniform(bounds.q_min, bounds.q_max, (400, len(bounds.joints)))
+    rooms = around.swept_rooms(q)
+    links = finger_links(around.chain)
+    assert links
+    covered = sorted(column for columns, _ in rooms for column in columns)
+    fingers = [shape.name for shape in read_shapes(around.chain) if shape.link in links]
+    assert covered == [
+        column for column, pair in enumerate(around.names) if set(pair.split(" and ")) & {*fingers}
+    ]
+    nearest = np.full((len(q), len(around.names)), np.inf)
+    for share in np.linspace(0.0, 1.0, 9):
+        pairs = around.rooms(q, np.full(len(q), share * bounds.width_max)).pairs
+        nearest = np.minimum(nearest, pairs)
+    tight = 0
+    for columns, left in rooms:
+        close = (left < 0.0) | (nearest[:, columns] < 0.0).any(axis=1)
+        assert (left[close] <= nearest[close][:, columns].min(axis=1) + 1e-6).all()
+        tight += int((nearest[close][:, columns].min(axis=1) < left[close] + 1e-4).sum())
+    assert tight > 20  # a corner of the box is often a finger's
 
 
 def test_cylinders_with_round_ends_are_capsules() -> None:

@@ -98,14 +98,10 @@ class GeometryCheck:
         starts = list(self._new.values())
         q, width = np.array([s[0] for s in starts]), np.array([s[1] for s in starts])
         rooms = self.surroundings.rooms(q, width)
-        # Fingers count as one body, all that they sweep: what is too close open was so when it was
-        # closed, and where one is too close the other may be.
         pairs = rooms.pairs
-        for opening in (0.0, self._bounds.width_max) if self._bounds.fingers else ():
-            swept = self.surroundings.rooms(q, np.full(len(q), opening))
-            pairs = np.minimum(pairs, swept.pairs)
-        for columns in self.surroundings.fingers:
-            pairs[:, columns] = pairs[:, columns].min(axis=1, keepdims=True)
+        for columns, left in self.surroundings.swept_rooms(q):
+            # Fingers count as one body: where one of them is, the other may come to be.
+            pairs[:, columns] = left[:, np.newaxis]
         for i, segment in enumerate(self._new):
             self._floors[segment] = Rooms(
                 np.minimum(pairs[i : i + 1], 0.0),

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from vla_rl_nodes.bench.safety.bounds import Bounds
 from vla_rl_nodes.bench.safety.chain import Chain, Frame, Placed
 from vla_rl_nodes.bench.safety.distance import distance, plane_distance
+from vla_rl_nodes.bench.safety.fingers import finger_links, swept
 from vla_rl_nodes.bench.safety.shapes import Shape, Solid, placed, read_shapes
 
 Array = NDArray[np.float64]
@@ -60,18 +61,7 @@ class Surroundings:
             + [f"{names[i]} and {wall[0]}" for wall, i in self._walls]
             + [f"{names[i]} and {box[0]}" for box, _, i in self._boxes]
         )
-        partners: dict[tuple[str, str], list[int]] = {}
-        others = [(i, names[k]) for i, k in self._own] + [(k, names[i]) for i, k in self._own]
-        others += [(i, wall[0]) for wall, i in self._walls]
-        others += [(i, box[0]) for box, _, i in self._boxes]
-        columns = [*range(len(self._own)), *range(len(self.names))]
-        for (shape, other), kind, column in zip(
-            others, [*self.kinds[: len(self._own)], *self.kinds], columns, strict=True
-        ):
-            if self._is_finger(shape):
-                partners.setdefault((kind, other), []).append(column)
-        # Columns of pairs of a finger with the same partner: the fingers count as one body.
-        self.fingers = [found for found in partners.values() if len(found) > 1]
+        self._swept = swept(self.chain, self._shapes, bounds.width_max)
 
     def rooms(self, q: Array, width: Array, v: Array | None = None) -> Rooms:
         """What is left at ``q`` [m, n] with the gripper open by ``width`` [m]; ``v`` [m, n] are
@@ -97,6 +87,46 @@ class Surroundings:
         return Rooms(rooms, self._tool_box(at, count), self._tool_speed(at, v, count),
                      self._height(at, count))  # fmt: skip
 
+    def swept_rooms(self, q: Array) -> list[tuple[list[int], Array]]:
+        """What is left between all that the fingers sweep and each thing that they can meet.
+
+        Returns:
+            The columns of ``rooms(...).pairs`` of one such thing, and what is left [m], m.
+        """
+        if self._swept is None:
+            return []
+        bounds, at = self._bounds, self.chain.place(q)
+        fingers = placed(self._swept, at.frames[self._swept.link])
+        links = finger_links(self.chain)
+        moved = [i for i, shape in enumerate(self._shapes) if shape.link in links]
+        rooms: list[tuple[list[int], Array]] = []
+        for k in (k for k in range(len(self._shapes)) if k not in moved):
+            columns = [
+                c for c, pair in enumerate(self._own) if k in pair and _other(pair, k) in moved
+            ]
+            other = self._shapes[k]
+            solid = placed(other, at.frames[other.link])
+            near = distance(fingers, solid, bounds.self_margin + LOOK) - bounds.self_margin
+            rooms.append((columns, near))
+        before = len(self._own)
+        for wall in bounds.walls:
+            columns = [
+                before + c for c, (w, i) in enumerate(self._walls) if w is wall and i in moved
+            ]
+            _, normal, offset, margin, tool_margin = wall
+            least = tool_margin if self._is_tool(moved[0]) else margin
+            rooms.append((columns, plane_distance(fingers, normal, offset) - least))
+        before += len(self._walls)
+        for box in bounds.boxes:
+            columns = [
+                before + c for c, (b, _, i) in enumerate(self._boxes) if b is box and i in moved
+            ]
+            name, centre, half, yaw, margin, tool_margin = box
+            least = tool_margin if self._is_tool(moved[0]) else margin
+            solid = Solid(_box(name, half), _yaw(yaw), centre[np.newaxis])
+            rooms.append((columns, distance(fingers, solid, least + LOOK) - least))
+        return [(columns, left) for columns, left in rooms if columns]
+
     def tool(self, q: Array) -> Frame:
         """The tool frame at ``q`` [m, n]."""
         assert self._bounds.tool is not None
@@ -104,10 +134,6 @@ class Surroundings:
 
     def _apart(self, one: Shape, other: Shape) -> int:
         return self.chain.joints_between(one.link, other.link)
-
-    def _is_finger(self, shape: int) -> bool:
-        joints = {link.name: link.joint for link in self.chain.links}
-        return joints[self._shapes[shape].link] in self._bounds.fingers
 
     def _is_tool(self, shape: int) -> bool:
         return self._shapes[shape].link in self._bounds.tool_links
@@ -130,6 +156,10 @@ class Surroundings:
             return np.zeros(count)
         feet = [at.frames[foot].position[:, 2] for foot in self._bounds.feet]
         return np.asarray(-np.min(feet, axis=0))
+
+
+def _other(pair: tuple[int, int], one: int) -> int:
+    return pair[1] if pair[0] == one else pair[0]
 
 
 def _box(name: str, half: Array) -> Shape:
