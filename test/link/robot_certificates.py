@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from vla_rl_nodes.link.robot_settings import Certificates
+from vla_rl_nodes.link.fields import Certificates
 
 LEARNER = "urn:vla-rl:learner"
 DAY = datetime.timedelta(days=1)

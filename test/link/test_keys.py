@@ -15,10 +15,11 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from vla_rl_nodes.cli import main
 from vla_rl_nodes.errors import InputError
 from vla_rl_nodes.link.events import tell
+from vla_rl_nodes.link.fields import Certificates
 from vla_rl_nodes.link.identity import learner_context
 from vla_rl_nodes.link.key_folder import make_keys
 from vla_rl_nodes.link.keys import fingerprint, load_certificate, new_authority, new_robot
-from vla_rl_nodes.link.settings import Certificates, LearnerSettings, Robot
+from vla_rl_nodes.link.settings import LearnerSettings, Robot
 
 HOSTS = ["learner.local", "10.0.0.7", "fd00::7"]
 

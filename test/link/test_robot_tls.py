@@ -13,7 +13,7 @@ import pytest
 from vla_rl_nodes.errors import InputError
 from vla_rl_nodes.link.bandwidth import TokenBucket
 from vla_rl_nodes.link.client import LearnerClient, LinkError
-from vla_rl_nodes.link.robot_settings import Certificates
+from vla_rl_nodes.link.fields import Certificates
 from vla_rl_nodes.link.robot_tls import robot_context
 
 from .fake_learner import FakeLearner

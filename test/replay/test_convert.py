@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from vla_rl_nodes.contract.load import load_contract
 from vla_rl_nodes.errors import InputError
-from vla_rl_nodes.replay import convert
+from vla_rl_nodes.replay import folder
 from vla_rl_nodes.replay.convert import build_episode, convert_episode
-from vla_rl_nodes.replay.episode import load_episode
+from vla_rl_nodes.replay.episode import content_sha256, load_episode
 
 from .episode_bag import EVENT, MS, SIM_NAMES, Episode, Message, ending, event, make_episode
 from .plain_search import truth, values_of
@@ -88,14 +88,14 @@ def test_conversion_is_the_same_every_time_and_never_sees_the_future(
     steps = load_episode(one).transitions
     by_value = {
         stream.key: {
-            convert.content_sha256({"x": value}): stamp
+            content_sha256({"x": value}): stamp
             for stamp, value in values_of(episode, stream).items()
         }
         for stream in episode.contract.streams
     }
     for key, array in steps.observations.items():
         for row, at in zip(array, steps.stamp_ns, strict=True):
-            assert by_value[key][convert.content_sha256({"x": row})] <= at
+            assert by_value[key][content_sha256({"x": row})] <= at
     assert steps.terminated.sum() + steps.truncated.sum() == 1
 
 
@@ -148,7 +148,7 @@ def test_a_failure_while_writing_leaves_no_folder(
 ) -> None:
     episode = make_episode(8, seconds=0.8)
     bag = episode.write(tmp_path / "bag")
-    real = convert._write
+    real = folder._write
     written = []
 
     def fails(path: Path, array: np.ndarray) -> None:
@@ -157,7 +157,7 @@ def test_a_failure_while_writing_leaves_no_folder(
             raise OSError(28, os.strerror(28))
         real(path, array)
 
-    monkeypatch.setattr(convert, "_write", fails)
+    monkeypatch.setattr(folder, "_write", fails)
     with pytest.raises(InputError, match=r"cannot be written \(no space left on device\)"):
         convert_episode(bag, episode.contract, tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []

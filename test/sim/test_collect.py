@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from vla_rl_nodes.contract.spec import Contract
-from vla_rl_nodes.errors import InputError
 from vla_rl_nodes.replay.episode import EpisodeData, load_episode
-from vla_rl_nodes.sim.collect import collect, save
+from vla_rl_nodes.replay.folder import write_episode
+from vla_rl_nodes.sim.collect import collect
 from vla_rl_nodes.sim.rollout import Rollout
 
 
@@ -20,16 +20,10 @@ def perturbed(rollout: Rollout) -> EpisodeData:
 
 
 def test_saved_episode_loads_with_every_hash(perturbed: EpisodeData, tmp_path: Path) -> None:
-    loaded = load_episode(save(perturbed, tmp_path))
+    loaded = load_episode(write_episode(perturbed, tmp_path))
     assert loaded.header == perturbed.header
     for name, array in perturbed.transitions.arrays().items():
         np.testing.assert_array_equal(loaded.transitions.arrays()[name], array)
-
-
-def test_an_episode_is_not_overwritten(perturbed: EpisodeData, tmp_path: Path) -> None:
-    save(perturbed, tmp_path)
-    with pytest.raises(InputError, match="exists already"):
-        save(perturbed, tmp_path)
 
 
 def test_same_seed_same_bytes(perturbed: EpisodeData, contract: Contract) -> None:

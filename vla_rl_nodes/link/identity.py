@@ -13,8 +13,10 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from vla_rl_nodes.errors import InputError
+from vla_rl_nodes.link.fields import Certificates
 from vla_rl_nodes.link.protocol import ROBOT_ROLE
-from vla_rl_nodes.link.settings import Certificates, Robot
+from vla_rl_nodes.link.settings import Robot
+from vla_rl_nodes.link.tls_files import take_files
 
 _REMEDY = "take this robot's certificate, as `vla-rl learner keys` made it"
 
@@ -40,23 +42,9 @@ def learner_context(files: Certificates, log: Callable[[str], None]) -> ssl.SSLC
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.sslobject_class = _told(log)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    take_files(context, files, "learner")
     context.verify_mode = ssl.CERT_REQUIRED
-    context.verify_flags |= ssl.VERIFY_X509_STRICT
     context.num_tickets = 0  # no session goes on under a certificate that is not shown again
-    try:
-        context.load_verify_locations(files.authority)
-    except (OSError, ssl.SSLError) as error:
-        raise _unusable(files.authority, error, "holds no certificate") from error
-    try:
-        # A key with a password would make OpenSSL ask for it on the terminal.
-        context.load_cert_chain(files.certificate, files.key, password=lambda: "")
-    except FileNotFoundError as error:
-        missing = files.key if files.certificate.exists() else files.certificate
-        raise _unusable(missing, error, "") from error
-    except (OSError, ssl.SSLError) as error:
-        problem = f"is no certificate with the key {files.key.name}"
-        raise _unusable(files.certificate, error, problem) from error
     return context
 
 
@@ -121,9 +109,3 @@ def _told(log: Callable[[str], None]) -> type[ssl.SSLObject]:
                 raise
 
     return RobotConnection
-
-
-def _unusable(path: object, error: Exception, otherwise: str) -> InputError:
-    system = isinstance(error, OSError) and not isinstance(error, ssl.SSLError)
-    problem = str(getattr(error, "strerror", "") or error).lower() if system else otherwise
-    return InputError(path, problem, "make the learner's files with `vla-rl learner keys`")

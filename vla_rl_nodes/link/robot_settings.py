@@ -6,42 +6,16 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, field_validator, model_validator
 
 from vla_rl_nodes.contract.load import load_yaml
+from vla_rl_nodes.link.fields import Bytes, Certificates, FilePath, Strict
 
-Bytes = Annotated[int, Field(ge=0, le=1 << 50)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Take = Literal["never", "offer", "auto"]
 
 
-def _home(value: object) -> object:
-    return Path(value).expanduser() if isinstance(value, str) else value
-
-
-FilePath = Annotated[Path, BeforeValidator(_home)]
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Certificates(_Strict):
-    """Files that ``vla-rl learner keys`` makes: who the learner is, and who this robot is."""
-
-    authority: FilePath
-    certificate: FilePath
-    key: FilePath
-
-
-class Upload(_Strict):
+class Upload(Strict):
     """In which order, how fast, and how patiently episodes are sent.
 
     Attributes:
@@ -63,7 +37,7 @@ class Upload(_Strict):
     refused_retry_s: Seconds = 900.0
 
 
-class Disk(_Strict):
+class Disk(Strict):
     """How much of the robot's disk the bags may take.
 
     Attributes:
@@ -77,7 +51,7 @@ class Disk(_Strict):
     max_bytes: Bytes = 100 << 30
 
 
-class Bundles(_Strict):
+class Bundles(Strict):
     """Which policies may come back.
 
     Attributes:
@@ -98,7 +72,7 @@ class Bundles(_Strict):
     wait_s: Annotated[float, Field(ge=0.05, le=60)] = 30.0
 
 
-class RobotSettings(_Strict):
+class RobotSettings(Strict):
     """A robot's side of the link.
 
     Attributes:

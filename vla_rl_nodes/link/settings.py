@@ -6,51 +6,25 @@ import os
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, field_validator, model_validator
 
 from vla_rl_nodes.bags.manifest import Sha256
 from vla_rl_nodes.contract.load import load_yaml
 from vla_rl_nodes.errors import InputError
+from vla_rl_nodes.link.fields import Bytes, Certificates, FilePath, Strict
 from vla_rl_nodes.link.protocol import Identifier
 
-Bytes = Annotated[int, Field(ge=0, le=1 << 50)]
 _MOST_CERTIFICATES = 8
 
 
-def _home(value: object) -> object:
-    return Path(value).expanduser() if isinstance(value, str) else value
-
-
-FilePath = Annotated[Path, BeforeValidator(_home)]
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Certificates(_Strict):
-    """Files that ``vla-rl learner keys`` makes: who signs both sides, and who the learner is."""
-
-    authority: FilePath
-    certificate: FilePath
-    key: FilePath
-
-
-class Listen(_Strict):
+class Listen(Strict):
     """Address; port 0 takes any free one."""
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8443
 
 
-class Robot(_Strict):
+class Robot(Strict):
     """What one robot may do.
 
     Attributes:
@@ -79,7 +53,7 @@ class Robot(_Strict):
         return tuple(value) if isinstance(value, list) else value
 
 
-class LearnerSettings(_Strict):
+class LearnerSettings(Strict):
     """The learner's side of the link. What is not named here is not let in.
 
     Attributes:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vla_rl_nodes.bags.manifest import Outcome
 from vla_rl_nodes.bags.reader import EpisodeReader
@@ -20,19 +17,15 @@ from vla_rl_nodes.contract.spec import Contract
 from vla_rl_nodes.errors import InputError
 from vla_rl_nodes.replay.episode import (
     FIELDS,
-    HEADER,
     EpisodeData,
     EpisodeHeader,
-    LayoutError,
     Transitions,
     array_file,
     content_sha256,
-    header_bytes,
-    load_episode,
 )
+from vla_rl_nodes.replay.folder import write_episode
 from vla_rl_nodes.replay.interventions import edges
 from vla_rl_nodes.replay.labels import chunks_at, privileged_at, reasons_at
-from vla_rl_nodes.replay.npy import npy_parts
 from vla_rl_nodes.replay.observe import Rebuilt, Unbuilt, by_rule, read_samples, rebuild
 from vla_rl_nodes.replay.outcome import Ending, ends, read_ending, read_rewards
 from vla_rl_nodes.replay.recording import (
@@ -86,48 +79,7 @@ def convert_episode(bag: Path, contract: Contract, out_dir: Path) -> Path:
         InputError: the bag is damaged, not closed, of another contract or without a single step,
             or the folder exists with other content or cannot be written.
     """
-    episode = build_episode(bag, contract)
-    folder = out_dir / episode.header.episode_id
-    if folder.exists():
-        return _same(folder, episode)
-    try:
-        out_dir.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".converting-", dir=out_dir))
-        try:
-            for name, array in episode.transitions.arrays().items():
-                _write(temporary / f"{name}.npy", array)
-            (temporary / HEADER).write_bytes(header_bytes(episode.header))
-            temporary.chmod(0o755)
-            temporary.rename(folder)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-    except OSError as error:
-        if folder.exists():  # another conversion was faster
-            return _same(folder, episode)
-        reason = (error.strerror or "input/output error").lower()
-        raise InputError(
-            folder, f"cannot be written ({reason})", "free space or choose another folder"
-        ) from error
-    return folder
-
-
-def _write(path: Path, array: NDArray[Any]) -> None:
-    head, values = npy_parts(array)
-    with path.open("wb") as file:
-        file.write(head)
-        file.write(values.data)
-
-
-def _same(folder: Path, episode: EpisodeData) -> Path:
-    try:
-        equal = load_episode(folder).header == episode.header
-    except LayoutError:
-        raise  # its remedy is another one
-    except InputError:
-        equal = False  # damaged, or no episode at all
-    if not equal:
-        raise InputError(folder, "exists with other content", "remove it or choose another folder")
-    return folder
+    return write_episode(build_episode(bag, contract), out_dir)
 
 
 def build_episode(bag: Path, contract: Contract) -> EpisodeData:

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vla_rl_nodes.contract.spec import Contract
-from vla_rl_nodes.errors import InputError
 from vla_rl_nodes.replay.episode import (
-    HEADER,
-    ArrayFile,
     EpisodeData,
     EpisodeHeader,
     Transitions,
+    array_file,
     content_sha256,
-    header_bytes,
-    npy_bytes,
 )
 from vla_rl_nodes.replay.observe import Match
 from vla_rl_nodes.replay.steps import ABSENT
@@ -72,37 +66,9 @@ def collect(rollout: Rollout, seed: int, perturbed: bool) -> EpisodeData:
         refused={},
         recorder_dropped={},
         content_sha256=content_sha256(arrays),
-        files={
-            name: ArrayFile(
-                sha256=hashlib.sha256(npy_bytes(array)).hexdigest(),
-                dtype=array.dtype.str,
-                shape=list(array.shape),
-            )
-            for name, array in arrays.items()
-        },
+        files={name: array_file(array) for name, array in arrays.items()},
     )
     return EpisodeData(header, transitions)
-
-
-def save(episode: EpisodeData, out_dir: Path) -> Path:
-    """Writes an episode as a replay folder named after it, and returns that folder.
-
-    Raises:
-        InputError: the folder exists, or cannot be written.
-    """
-    folder = out_dir / episode.header.episode_id
-    try:
-        folder.mkdir(parents=True)
-        for name, array in episode.transitions.arrays().items():
-            (folder / f"{name}.npy").write_bytes(npy_bytes(array))
-        # The header comes last: a folder without it is no episode.
-        (folder / HEADER).write_bytes(header_bytes(episode.header))
-    except FileExistsError as error:
-        raise InputError(folder, "exists already", "choose another folder") from error
-    except OSError as error:
-        problem = f"cannot be written ({(error.strerror or 'input/output error').lower()})"
-        raise InputError(folder, problem, "choose another folder") from error
-    return folder
 
 
 def _transitions(episode: Episode, contract: Contract) -> Transitions:

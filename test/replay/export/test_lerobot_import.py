@@ -12,12 +12,12 @@ from vla_rl_nodes.contract.spec import Contract
 from vla_rl_nodes.contract.transforms import transform_image
 from vla_rl_nodes.errors import InputError
 from vla_rl_nodes.replay.episode import EpisodeData, load_episode
-from vla_rl_nodes.replay.export.episode_folder import write_episode
 from vla_rl_nodes.replay.export.lerobot_import import LeRobotImport
 from vla_rl_nodes.replay.export.lerobot_read import LeRobotFolder
 from vla_rl_nodes.replay.export.lerobot_write import write_lerobot
 from vla_rl_nodes.replay.export.mapping import Mapping, plan
 from vla_rl_nodes.replay.export.source import open_episodes
+from vla_rl_nodes.replay.folder import write_episode
 
 from ..episode_bag import START_NS
 from .plain_dataset import joint_contract, mapping_data, write_plain

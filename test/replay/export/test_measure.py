@@ -6,7 +6,7 @@ import pytest
 
 from vla_rl_nodes.bench.replay import export
 from vla_rl_nodes.replay.episode import content_sha256, load_episode
-from vla_rl_nodes.replay.export.episode_folder import write_episode
+from vla_rl_nodes.replay.folder import write_episode
 
 
 def test_it_measures_every_format_and_cleans_up(

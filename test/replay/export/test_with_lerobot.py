@@ -19,9 +19,9 @@ from vla_rl_nodes.bench.replay.export import STEPS, synthetic_episode
 from vla_rl_nodes.contract.load import load_contract
 from vla_rl_nodes.contract.spec import Contract
 from vla_rl_nodes.replay.convert import convert_episode
-from vla_rl_nodes.replay.export.episode_folder import write_episode
 from vla_rl_nodes.replay.export.lerobot_write import write_lerobot
 from vla_rl_nodes.replay.export.source import Run, open_episodes
+from vla_rl_nodes.replay.folder import write_episode
 
 from ..episode_bag import make_episode
 from .own_environment import build, run

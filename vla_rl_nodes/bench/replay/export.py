@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import time
 from collections.abc import Callable
@@ -13,18 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_rl_nodes.replay.episode import (
-    ArrayFile,
     EpisodeData,
     EpisodeHeader,
     Transitions,
+    array_file,
     content_sha256,
-    npy_bytes,
 )
-from vla_rl_nodes.replay.export.episode_folder import write_episode
 from vla_rl_nodes.replay.export.lerobot_write import write_lerobot
 from vla_rl_nodes.replay.export.rlds import write_rlds
 from vla_rl_nodes.replay.export.robomimic import write_robomimic
 from vla_rl_nodes.replay.export.source import Episodes, open_episodes
+from vla_rl_nodes.replay.folder import write_episode
 
 EPISODES = 2
 STEPS = 150
@@ -125,14 +123,7 @@ def synthetic_episode(seed: int, episode_id: str) -> EpisodeData:
         refused={},
         recorder_dropped={},
         content_sha256=content_sha256(arrays),
-        files={
-            name: ArrayFile(
-                sha256=hashlib.sha256(npy_bytes(array)).hexdigest(),
-                dtype=array.dtype.str,
-                shape=list(array.shape),
-            )
-            for name, array in arrays.items()
-        },
+        files={name: array_file(array) for name, array in arrays.items()},
     )
     return EpisodeData(header, transitions)
 

@@ -86,10 +86,10 @@ def import_command(options: argparse.Namespace) -> int:
         InputError: the dataset does not fit the contract, or is damaged as a whole.
     """
     from vla_rl_nodes.contract.load import load_contract
-    from vla_rl_nodes.replay.export.episode_folder import write_episode
     from vla_rl_nodes.replay.export.lerobot_import import LeRobotImport
     from vla_rl_nodes.replay.export.lerobot_read import LeRobotFolder
     from vla_rl_nodes.replay.export.mapping import load_mapping, plan
+    from vla_rl_nodes.replay.folder import write_episode
 
     contract = load_contract(options.contract)
     dataset = LeRobotFolder(options.dataset)

@@ -59,8 +59,8 @@ class Chooser(Protocol):
         ...
 
 
-class Uniform:
-    """Every step of a pool alike."""
+class OfOnePool:
+    """What all choosers of a single pool have."""
 
     def __init__(self, pool: Pool, seed: int) -> None:
         self._pool = pool
@@ -76,12 +76,16 @@ class Uniform:
         """See :class:`Chooser`."""
         return len(self._pool.views)
 
+
+class Uniform(OfOnePool):
+    """Every step of a pool alike."""
+
     def choose(self, size: int) -> list[Picks]:
         """See :class:`Chooser`."""
         return picked(self._pool, self._random.integers(self._pool.filled(), size=size))
 
 
-class Weighted:
+class Weighted(OfOnePool):
     """Steps by weights that lie beside them.
 
     Args:
@@ -92,21 +96,10 @@ class Weighted:
     """
 
     def __init__(self, pool: Pool, seed: int, weights: Weights) -> None:
-        self._pool = pool
-        self._random = np.random.default_rng(seed)
+        super().__init__(pool, seed)
         self._weights = weights
         self._sums: NDArray[np.float64] = np.zeros(0)  # up to and with each entry of the pool
         self._seen = 0
-
-    @property
-    def form(self) -> Form:
-        """See :class:`Chooser`."""
-        return self._pool.form
-
-    @property
-    def sources(self) -> int:
-        """See :class:`Chooser`."""
-        return len(self._pool.views)
 
     def choose(self, size: int) -> list[Picks]:
         """See :class:`Chooser`.

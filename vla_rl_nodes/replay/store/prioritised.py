@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_rl_nodes.errors import InputError
-from vla_rl_nodes.replay.store.choosers import Picks, picked
-from vla_rl_nodes.replay.store.forms import Form
+from vla_rl_nodes.replay.store.choosers import OfOnePool, Picks, picked
 from vla_rl_nodes.replay.store.pool import Pool
 from vla_rl_nodes.replay.store.sum_tree import SumTree
 
@@ -17,7 +16,7 @@ _LEAST_CAPACITY = 1 << 14
 _ABOVE_ZERO = 1e-8  # so that a priority of 0 is drawn hardly ever, but not never
 
 
-class Prioritised:
+class Prioritised(OfOnePool):
     """Draws a step with the share of its priority^alpha in the sum of all (Schaul et al. 2016,
     arXiv 1511.05952). What is new has the largest priority that there was until then, at first 1.
 
@@ -39,22 +38,11 @@ class Prioritised:
     def __init__(self, pool: Pool, seed: int, alpha: float = 0.6, beta: float = 0.4) -> None:
         if not (alpha >= 0 and beta >= 0):
             raise InputError(f"alpha {alpha}, beta {beta}", "is negative", "give 0 or more")
-        self._pool = pool
-        self._random = np.random.default_rng(seed)
+        super().__init__(pool, seed)
         self._alpha, self._beta = alpha, beta
         self._largest = 1.0
         self._tree = SumTree(_LEAST_CAPACITY)
         self._size = 0
-
-    @property
-    def form(self) -> Form:
-        """See :class:`Chooser`."""
-        return self._pool.form
-
-    @property
-    def sources(self) -> int:
-        """See :class:`Chooser`."""
-        return len(self._pool.views)
 
     def choose(self, size: int) -> list[Picks]:
         """See :class:`Chooser`."""

@@ -9,14 +9,14 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from vla_rl_nodes.bags.manifest import Count
+from vla_rl_nodes.closable import Closable
 from vla_rl_nodes.errors import InputError
 from vla_rl_nodes.replay.episode import (
     FIELDS,
@@ -71,7 +71,7 @@ class Rows:
         return self.wide[name] if name in self.wide else self.record[name]
 
 
-class EpisodeStore:
+class EpisodeStore(Closable):
     """A folder of episodes with the same arrays.
 
     A store is made from replay folders and can be made again from them. One process writes it;
@@ -113,17 +113,6 @@ class EpisodeStore:
         except BaseException:
             self.close()
             raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Lets another writer in; arrays that were handed out stay."""
