@@ -28,7 +28,7 @@ def until(condition: Callable[[], Any], what: str = "it", timeout_s: float = 60.
         if value:
             return value
         assert time.monotonic() < deadline, f"{what} did not come"
-        time.sleep(0.005)
+        time.sleep(0.02)
 
 
 class Side:
