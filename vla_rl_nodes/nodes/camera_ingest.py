@@ -7,7 +7,6 @@ import sys
 from functools import partial
 from typing import Any
 
-from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image
 
 from vla_rl_nodes.contract.decode import stamp_ns
@@ -18,11 +17,12 @@ from vla_rl_nodes.errors import InputError
 from vla_rl_nodes.ingest.buffer import check_stamp
 from vla_rl_nodes.nodes import parameters
 from vla_rl_nodes.nodes.complaints import Complaints
+from vla_rl_nodes.nodes.lean_node import LeanNode
 from vla_rl_nodes.nodes.qos import SENSOR, STREAM
 from vla_rl_nodes.nodes.spin import spin
 
 
-class CameraIngest(Node):
+class CameraIngest(LeanNode):
     """Publishes ``observation/images/<camera>`` for each image stream of the contract.
 
     The header, with the driver's capture stamp, is passed on unchanged.

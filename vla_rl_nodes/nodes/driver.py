@@ -23,6 +23,7 @@ from vla_rl_nodes.episodes.machine import OUTCOMES, State
 from vla_rl_nodes.errors import InputError
 from vla_rl_nodes.nodes.complaints import Complaints
 from vla_rl_nodes.nodes.event import Event, from_message
+from vla_rl_nodes.nodes.lean_node import LeanNode
 from vla_rl_nodes.nodes.qos import LATCHED, STREAM
 
 STEADY = 0.97  # real-time factor of a simulation that keeps up
@@ -51,7 +52,7 @@ class Driver(Closable):
         self._check = check
         self._context = rclpy.Context()
         rclpy.init(context=self._context)
-        self.node = rclpy.create_node("episode_driver", namespace=namespace, context=self._context)
+        self.node = LeanNode("episode_driver", namespace=namespace, context=self._context)
         self._complaints = Complaints(self.node.get_logger())
         self._changed = threading.Condition()
         self._events: dict[str, Event] = {}

@@ -7,7 +7,6 @@ import uuid
 from functools import partial
 
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.node import Node
 from rclpy.task import Future
 from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
@@ -20,13 +19,14 @@ from vla_rl_nodes.nodes import parameters
 from vla_rl_nodes.nodes.complaints import Complaints
 from vla_rl_nodes.nodes.episode_state import TOPIC
 from vla_rl_nodes.nodes.event import WARN, Event, from_message, to_message
+from vla_rl_nodes.nodes.lean_node import LeanNode
 from vla_rl_nodes.nodes.qos import LATCHED, STREAM
 from vla_rl_nodes.nodes.spin import spin
 
 CHECK_PERIOD_S = 0.02
 
 
-class Episode(Node):
+class Episode(LeanNode):
     """Moves episodes from reset to outcome and tells everybody.
 
     ``episode/start`` asks ``reset/request`` for a reset, waits until the recorder is recording

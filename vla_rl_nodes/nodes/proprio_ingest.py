@@ -8,7 +8,6 @@ from typing import TypeVar
 import numpy as np
 from geometry_msgs.msg import WrenchStamped
 from numpy.typing import NDArray
-from rclpy.node import Node
 from sensor_msgs.msg import JointState
 
 from vla_rl_nodes.contract.decode import named_vector, stamp_ns
@@ -25,6 +24,7 @@ from vla_rl_nodes.ingest.proprio import (
 )
 from vla_rl_nodes.nodes import parameters
 from vla_rl_nodes.nodes.complaints import Complaints
+from vla_rl_nodes.nodes.lean_node import LeanNode
 from vla_rl_nodes.nodes.qos import SENSOR, STREAM
 from vla_rl_nodes.nodes.spin import spin
 from vla_rl_nodes.nodes.vector import vector_message
@@ -35,7 +35,7 @@ STALE_NS = 100_000_000
 Value = TypeVar("Value")
 
 
-class ProprioIngest(Node):
+class ProprioIngest(LeanNode):
     """Publishes ``observation/state`` with the capture stamp of the arm's joint states."""
 
     def __init__(self) -> None:

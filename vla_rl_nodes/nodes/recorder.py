@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.node import Node
 
 from vla_rl_nodes.bags.gaps import Gaps
 from vla_rl_nodes.bags.queued import QueuedWriter
@@ -25,6 +24,7 @@ from vla_rl_nodes.nodes import parameters
 from vla_rl_nodes.nodes.complaints import Complaints
 from vla_rl_nodes.nodes.episode_state import EpisodeState
 from vla_rl_nodes.nodes.event import ERROR, OK, Event, to_message
+from vla_rl_nodes.nodes.lean_node import LeanNode
 from vla_rl_nodes.nodes.qos import LATCHED, RECORD, RECORD_LATCHED, RECORD_SENSOR
 from vla_rl_nodes.nodes.recorder_snapshots import Snapshots
 from vla_rl_nodes.nodes.spin import spin
@@ -40,7 +40,7 @@ OPENING_S = 2.0  # that a bag may take to open without losing what comes meanwhi
 OUTCOME_VALUES = ("seed", "task", "robot", "contract", "contract_sha256", "reason")
 
 
-class Recorder(Node):
+class Recorder(LeanNode):
     """Opens a bag when an episode is ready and closes it a little after its outcome.
 
     What was heard shortly before is written first, because the first step's observation is

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.node import Node
 
 from vla_rl_nodes.errors import InputError
 from vla_rl_nodes.link.robot_link import LinkStatus, RobotLink
@@ -17,6 +16,7 @@ from vla_rl_nodes.link.robot_settings import RobotSettings, load_robot_settings
 from vla_rl_nodes.nodes import parameters
 from vla_rl_nodes.nodes.complaints import Complaints
 from vla_rl_nodes.nodes.event import ERROR, OK, WARN, Event, from_message, to_message
+from vla_rl_nodes.nodes.lean_node import LeanNode
 from vla_rl_nodes.nodes.policy_offers import PolicyOffers
 from vla_rl_nodes.nodes.qos import LATCHED
 from vla_rl_nodes.nodes.spin import spin
@@ -24,7 +24,7 @@ from vla_rl_nodes.nodes.spin import spin
 _LOOK_S = 0.2
 
 
-class ReplayBridge(Node):
+class ReplayBridge(LeanNode):
     """Runs the robot's side of the link on a thread of its own, with a low priority.
 
     The callbacks here only pass on what was heard: nothing of the graph waits for the link.

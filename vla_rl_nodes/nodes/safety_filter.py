@@ -6,7 +6,6 @@ import sys
 import threading
 from functools import partial
 
-from rclpy.node import Node
 from sensor_msgs.msg import JointState
 
 from vla_rl_nodes.contract.load import load_contract
@@ -14,6 +13,7 @@ from vla_rl_nodes.nodes import parameters, safety_arming, safety_outputs
 from vla_rl_nodes.nodes.clocks import SteadyOffset, instant
 from vla_rl_nodes.nodes.complaints import Complaints
 from vla_rl_nodes.nodes.episode_state import EpisodeState
+from vla_rl_nodes.nodes.lean_node import LeanNode
 from vla_rl_nodes.nodes.qos import STREAM
 from vla_rl_nodes.nodes.safety_arming import Arming
 from vla_rl_nodes.nodes.safety_inputs import SafetyInputs
@@ -32,7 +32,7 @@ from vla_rl_nodes.safety.reasons import NONE
 from vla_rl_nodes.safety.state import State
 
 
-class SafetyFilterNode(Node):
+class SafetyFilterNode(LeanNode):
     """Ticks the filter of the safety room and hands its output to the controllers.
 
     Its own files: what it hears (``safety_inputs``), what it hands to the controllers

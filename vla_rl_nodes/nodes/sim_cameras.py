@@ -5,19 +5,19 @@ from __future__ import annotations
 import array
 import sys
 
-from rclpy.node import Node
 from sensor_msgs.msg import Image, JointState
 
 from vla_rl_nodes.errors import InputError
 from vla_rl_nodes.nodes import parameters
 from vla_rl_nodes.nodes.complaints import Complaints
+from vla_rl_nodes.nodes.lean_node import LeanNode
 from vla_rl_nodes.nodes.qos import COMMAND, SENSOR
 from vla_rl_nodes.nodes.sim_robot import robot_and_scene
 from vla_rl_nodes.nodes.spin import spin
 from vla_rl_nodes.sim.cameras import CameraRenderer
 
 
-class SimCameras(Node):
+class SimCameras(LeanNode):
     """Publishes ``cameras/<name>/image_raw``, stamped with the simulated state's time.
 
     The parameter ``blackout`` puts the lens caps on: a policy that still succeeds does not look.

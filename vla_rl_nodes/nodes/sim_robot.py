@@ -12,7 +12,6 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import Vector3, Wrench, WrenchStamped
 from numpy.typing import NDArray
-from rclpy.node import Node
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import Trigger
@@ -23,6 +22,7 @@ from vla_rl_nodes.errors import InputError
 from vla_rl_nodes.nodes import parameters
 from vla_rl_nodes.nodes.complaints import Complaints
 from vla_rl_nodes.nodes.event import OK, WARN, Event, time_message, to_message
+from vla_rl_nodes.nodes.lean_node import LeanNode
 from vla_rl_nodes.nodes.qos import COMMAND, LATCHED, SENSOR, STREAM
 from vla_rl_nodes.nodes.spin import end_after_failed_tick, spin
 from vla_rl_nodes.nodes.tick import TickThread
@@ -41,7 +41,7 @@ MOST_STEPS = 10  # made up after a pause: 20 ms; the rest of the pause is lost, 
 STEP_NS = round(TIMESTEP_S * 1e9)
 
 
-def robot_and_scene(node: Node) -> tuple[Robot, Scene]:
+def robot_and_scene(node: LeanNode) -> tuple[Robot, Scene]:
     """The robot and scene that a simulation node's parameters name."""
     contract = parameters.text(node, "contract", "", "Contract name or path; names the robot.")
     robot = parameters.text(node, "robot", "fr3", "Robot, where no contract is given.")
@@ -53,7 +53,7 @@ def robot_and_scene(node: Node) -> tuple[Robot, Scene]:
     return loaded, load_scene(scene or ("floor" if loaded.floating_base else "table"))
 
 
-class SimRobot(Node):
+class SimRobot(LeanNode):
     """Steps the physics in real time; a controller's last command is held for ever.
 
     ``reset/request`` starts a new episode of the scene from the parameter ``seed``.

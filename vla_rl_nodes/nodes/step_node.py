@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from numpy.typing import NDArray
-from rclpy.node import Node
 from sensor_msgs.msg import Image, JointState
 from trajectory_msgs.msg import JointTrajectory
 
@@ -25,6 +24,7 @@ from vla_rl_nodes.nodes import parameters
 from vla_rl_nodes.nodes.complaints import Complaints
 from vla_rl_nodes.nodes.episode_state import EpisodeState
 from vla_rl_nodes.nodes.event import ERROR, OK, Event, to_message
+from vla_rl_nodes.nodes.lean_node import LeanNode
 from vla_rl_nodes.nodes.qos import COMMAND_OFFERED, STREAM
 from vla_rl_nodes.nodes.spin import end_after_failed_tick
 from vla_rl_nodes.nodes.tick import TickThread
@@ -50,7 +50,7 @@ class Step:
     values: dict[str, str] = field(default_factory=dict)
 
 
-class StepNode(Node, ABC):
+class StepNode(LeanNode, ABC):
     """Ticks at the contract's policy rate while an episode runs.
 
     Every tick's ``policy/status`` carries the stamps that the observation was built from and its

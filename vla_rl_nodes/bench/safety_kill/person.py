@@ -11,13 +11,13 @@ import sys
 from functools import partial
 
 import numpy as np
-from rclpy.node import Node
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool
 
 from vla_rl_nodes.contract.load import load_contract
 from vla_rl_nodes.errors import InputError
 from vla_rl_nodes.nodes import parameters
+from vla_rl_nodes.nodes.lean_node import LeanNode
 from vla_rl_nodes.nodes.qos import COMMAND_OFFERED, STREAM
 from vla_rl_nodes.nodes.spin import end_after_failed_tick, spin
 from vla_rl_nodes.nodes.tick import TickThread
@@ -30,7 +30,7 @@ SHARE = 0.6  # of the workspace box that the goals are drawn from
 REACHED_M = 0.02  # the next goal is drawn so near to the last one
 
 
-class Person(Node):  # type: ignore[misc]  # rclpy has no types
+class Person(LeanNode):
     """Publishes ``intervention/active`` and ``intervention/command`` at every control tick."""
 
     def __init__(self) -> None:

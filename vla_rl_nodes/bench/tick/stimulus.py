@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 import rclpy
-from rclpy.node import Node
 from sensor_msgs.msg import Image, JointState
 
 from vla_rl_nodes.bench.tick.variants import NAMESPACE, PERIOD_NS
 from vla_rl_nodes.contract.load import load_contract
 from vla_rl_nodes.contract.spec import Stream
 from vla_rl_nodes.nodes.event import time_message
+from vla_rl_nodes.nodes.lean_node import LeanNode
 from vla_rl_nodes.nodes.qos import STREAM
 from vla_rl_nodes.nodes.spin import end_after_failed_tick, spin
 from vla_rl_nodes.nodes.tick import TickThread
@@ -37,7 +37,7 @@ def image_due(tick: int) -> bool:
     return (tick + 1) * IMAGE_HZ // ticks_per_second > tick * IMAGE_HZ // ticks_per_second
 
 
-class Stimulus(Node):  # type: ignore[misc]  # rclpy has no types
+class Stimulus(LeanNode):
     """Publishes every stream of a contract and counts the commands that come back."""
 
     def __init__(self, contract_name: str, seed: int) -> None:

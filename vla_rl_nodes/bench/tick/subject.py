@@ -12,18 +12,18 @@ from pathlib import Path
 import rclpy
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
-from rclpy.node import Node
 
 from vla_rl_nodes.bench.tick.measure import Block
 from vla_rl_nodes.bench.tick.variants import NAMESPACE, PERIOD_NS, Variant, variant_named
 from vla_rl_nodes.bench.tick.work import PolicyWork
+from vla_rl_nodes.nodes.lean_node import LeanNode
 from vla_rl_nodes.nodes.spin import end_after_failed_tick, spin
 from vla_rl_nodes.nodes.tick import TickThread
 
 REALTIME_PRIORITY = 10  # the policy node's
 
 
-class ThreadSubject(Node):  # type: ignore[misc]  # rclpy has no types
+class ThreadSubject(LeanNode):
     """Ticks as this package's nodes do."""
 
     def __init__(self, contract: str, variant: Variant, seed: int, ticks: int) -> None:
@@ -46,7 +46,7 @@ class ThreadSubject(Node):  # type: ignore[misc]  # rclpy has no types
         self.work.tick(start - lateness_ns, start)
 
 
-class TimerSubject(Node):  # type: ignore[misc]  # rclpy has no types
+class TimerSubject(LeanNode):
     """Ticks with a timer, in a callback group of its own beside those of the subscriptions."""
 
     def __init__(self, contract: str, variant: Variant, seed: int, ticks: int) -> None:

@@ -1,0 +1,73 @@
+"""The base of every node: one that costs its executor little, and looks after its own topics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rclpy.clock import Clock, ClockType
+from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
+from rclpy.node import Node
+from rclpy.qos import QoSCompatibility, qos_check_compatible
+
+from vla_rl_nodes.nodes.complaints import Complaints
+
+_LOOK_S = 5.0
+
+
+class LeanNode(Node):
+    """A node without rclpy's event handlers, which watches its topics' QoS by itself.
+
+    By default rclpy gives each publisher and subscription handlers for incompatible QoS, and its
+    executor goes through all of them at every message: with the safety filter's forty they cost
+    more than the messages. This node asks the middleware every five seconds instead who is at
+    the other end of its topics, and says in one line what cannot be heard.
+
+    Args:
+        name: of the node.
+        arguments: further ones of ``rclpy.node.Node``.
+    """
+
+    def __init__(self, name: str, **arguments: Any) -> None:
+        super().__init__(name, **arguments)
+        self._mismatches = Complaints(self.get_logger())
+        # On a clock of its own: simulated time may stand still.
+        self.create_timer(_LOOK_S, self.look, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    def create_publisher(self, *arguments: Any, **named: Any) -> Any:
+        """As of ``rclpy.node.Node``, without default event handlers."""
+        named.setdefault("event_callbacks", PublisherEventCallbacks(use_default_callbacks=False))
+        return super().create_publisher(*arguments, **named)
+
+    def create_subscription(self, *arguments: Any, **named: Any) -> Any:
+        """As of ``rclpy.node.Node``, without default event handlers."""
+        events = SubscriptionEventCallbacks(use_default_callbacks=False)
+        named.setdefault("event_callbacks", events)
+        return super().create_subscription(*arguments, **named)
+
+    def look(self) -> None:
+        """Complains of what is published but cannot be heard, where one end is this node's."""
+        own = self.get_name(), self.get_namespace()
+        ends = (*self.subscriptions, *self.publishers)
+        for topic in sorted({end.topic_name for end in ends}):
+            listening = self.get_subscriptions_info_by_topic(topic)
+            for sender in self.get_publishers_info_by_topic(topic):
+                for listener in listening:
+                    if own in (_whose(sender), _whose(listener)):
+                        self._compare(topic, sender, listener)
+
+    def _compare(self, topic: str, sender: Any, listener: Any) -> None:
+        compatible, reason = qos_check_compatible(sender.qos_profile, listener.qos_profile)
+        if compatible != QoSCompatibility.ERROR:
+            return
+        one, other = (
+            "/".join(reversed(_whose(end))).replace("//", "/") for end in (sender, listener)
+        )
+        why = " ".join(str(reason).replace("ERROR:", "").split()).rstrip(";")
+        self._mismatches.say(
+            f"{topic}: nothing of {one} reaches {other}, their quality of service does not fit"
+            f" ({why}); change one of the two"
+        )
+
+
+def _whose(end: Any) -> tuple[str, str]:
+    return end.node_name, end.node_namespace
