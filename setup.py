@@ -42,7 +42,7 @@ setup(
     ],
     python_requires=">=3.11",
     install_requires=[
-        "aiohttp", "coal", "cryptography", "daqp", "lz4", "mcap", "msgpack", "numpy",
+        "aiohttp", "coal", "cryptography", "daqp", "isal", "lz4", "mcap", "msgpack", "numpy",
         "onnxruntime", "pillow", "pin", "pydantic", "PyYAML", "rich", "rosbags", "ruckig",
         "websockets", "zstandard",
     ],

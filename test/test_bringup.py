@@ -11,6 +11,7 @@ import yaml
 from vla_rl_nodes import bringup
 from vla_rl_nodes.bringup import NodeSpec, Processes, command_line, graph
 from vla_rl_nodes.errors import InputError
+from vla_rl_nodes.resources import resource
 
 
 def test_simulation_adds_the_robot_and_the_expert_replaces_the_policy() -> None:
@@ -22,12 +23,19 @@ def test_simulation_adds_the_robot_and_the_expert_replaces_the_policy() -> None:
     assert real.count("safety_filter") == simulated.count("safety_filter") == 1
 
 
-def test_the_link_watches_the_recorders_folder() -> None:
+def test_the_link_watches_the_recorders_folder_and_names_the_robot(tmp_path: Path) -> None:
+    text = resource("config/link/robot.yaml").read_text()
+    link = tmp_path / "robot.yaml"
+    link.write_text(text.replace("robot: fr3 ", "robot: left "))
     recorder = {"folder": "/bags"}
-    nodes = graph("franka_pick", sim=False, link="robot.yaml", parameters={"recorder": recorder})
-    bridge = next(node for node in nodes if node.executable == "replay_bridge")
-    assert bridge.parameters["settings"] == "robot.yaml"
-    assert bridge.parameters["folder"] == "/bags"
+    parameters = {"recorder": recorder}
+    nodes = graph("franka_pick", sim=False, link=str(link), parameters=parameters)
+    by_name = {node.executable: node.parameters for node in nodes}
+    bridge, named = by_name["replay_bridge"], by_name["recorder"]
+    assert (bridge["settings"], bridge["folder"]) == (str(link), "/bags")
+    assert (named["robot_name"], named["folder"]) == ("left", "/bags")
+    with pytest.raises(InputError, match=r"no\.yaml: "):
+        graph("franka_pick", sim=False, link=str(tmp_path / "no.yaml"))
     without = [node.executable for node in graph("franka_pick", sim=False)]
     assert "replay_bridge" not in without
 

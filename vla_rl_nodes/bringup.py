@@ -20,6 +20,7 @@ from typing import Literal, get_args
 from vla_rl_nodes.closable import Closable
 from vla_rl_nodes.contract.load import load_contract
 from vla_rl_nodes.errors import InputError
+from vla_rl_nodes.link.robot_settings import load_robot_settings
 
 Value = bool | int | float | str
 Actor = Literal["policy", "vla_http", "sim_expert"]
@@ -49,11 +50,12 @@ def graph(
         sim: whether the simulated robot and its cameras run too.
         actor: what acts: a policy bundle, a policy served elsewhere, or the scripted expert of
             the simulation.
-        link: settings of the link to the learner, name or path; empty: there is none.
+        link: settings of the link to the learner, a path; empty: there is none. The recorder gets
+            the robot's name from them.
         parameters: further parameters by executable.
 
     Raises:
-        InputError: parameters for a node that is not in the graph.
+        InputError: parameters for a node that is not in the graph, or bad settings of the link.
     """
     names = ["camera_ingest", "proprio_ingest", "safety_filter", "episode", "recorder", actor]
     if sim:
@@ -61,7 +63,10 @@ def graph(
     further = dict(parameters or {})
     if link:
         names.append("replay_bridge")
-        folder = further.get("recorder", {}).get("folder", "")
+        recorder = further.get("recorder", {})
+        named = load_robot_settings(Path(link).expanduser()).robot
+        further["recorder"] = {"robot_name": named, **recorder}
+        folder = recorder.get("folder", "")
         further["replay_bridge"] = {"settings": link, "folder": folder}
     unknown = next((name for name in further if name not in names), None)
     if unknown is not None:

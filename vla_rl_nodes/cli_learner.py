@@ -16,7 +16,9 @@ def add_learner(commands: Any) -> None:
     commands = group(commands, "learner", "policies from replay, and the link to the robots")
     parser = add(commands, "train", "train a policy bundle from replay folders", _train)
     parser.add_argument("--recipe", required=True, help="recipe name or path")
-    parser.add_argument("--replay", type=Path, required=True, help="folder of replay folders")
+    parser.add_argument(
+        "--replay", type=Path, required=True, help="folder of replay folders, or a store"
+    )
     parser.add_argument("--out", type=Path, required=True, help="the new bundle's folder")
     parser.add_argument("--seed", type=whole(0), default=0)
     parser.add_argument("--key", type=Path, help="signing key; made when it is not there")

@@ -95,6 +95,10 @@ class Heard:
         versions = list(dict.fromkeys(who))
         out["policy_version"] = np.array([versions.index(v) for v in who], dtype=np.int32)
         out["observation_match"] = np.ones(len(ticks), dtype=np.uint8)
+        out["sample_stamp_ns"] = np.array(
+            [[int(e["of"][f"stamp.{key}"]) for key in sorted(samples)] for e in ticks],
+            dtype=np.int64,
+        )
         out["rule_differs"] = np.array(
             [
                 any(int(e["of"][f"stamp.{key}"]) != max(t for t in found if t <= e["stamp"])

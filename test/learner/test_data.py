@@ -15,7 +15,9 @@ from vla_rl_nodes.contract.spec import Contract
 from vla_rl_nodes.errors import InputError
 from vla_rl_nodes.learner.data import load_dataset
 from vla_rl_nodes.learner.recipe import Auxiliary, Recipe
+from vla_rl_nodes.replay.episode import load_episode
 from vla_rl_nodes.replay.observe import Match
+from vla_rl_nodes.replay.store.store import EpisodeStore
 
 from .toy_replay import STEPS, toy_episode, write_episode
 
@@ -100,6 +102,21 @@ def test_the_hash_names_the_data_and_not_its_order(
     first = load_dataset(folders, contract, auxiliary, 2).sha256
     assert load_dataset(folders[::-1], contract, auxiliary, 2).sha256 == first
     assert load_dataset(folders[:4], contract, auxiliary, 2).sha256 != first
+
+
+def test_a_store_gives_what_its_folders_give(
+    make_replay: Make, contract: Contract, auxiliary: Auxiliary, tmp_path: Path
+) -> None:
+    folders = make_replay(range(4))
+    with EpisodeStore(tmp_path / "store", writable=True) as store:
+        for folder in reversed(folders):
+            store.append(load_episode(folder))
+    one, two = (load_dataset(f, contract, auxiliary, 2) for f in (folders, [store.folder]))
+    assert (one.episodes, one.left_out, one.sha256) == (two.episodes, two.left_out, two.sha256)
+    for ours, theirs in ((one.train, two.train), (one.held_out, two.held_out)):
+        for name in ("proprio", "chunk", "auxiliary", "episode"):
+            assert torch.equal(getattr(ours, name), getattr(theirs, name))
+        assert all(torch.equal(image, theirs.images[key]) for key, image in ours.images.items())
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,17 @@ def test_whatever_is_sent_again_is_answered_again(learner: Learner, tmp_path: Pa
     assert problem(learner.offer("again", other), 409)
 
 
+def test_a_robot_goes_by_its_own_name_where_it_has_one(learner: Learner, tmp_path: Path) -> None:
+    """Two robots of one kind record the same ``robot``; the certificate tells them apart."""
+    named = {"robot_name": "ur5e"}  # the certificate's name; the kind is fr3
+    _, text, data = make_bag(tmp_path / "b", "named", "fr3", metadata=named)
+    refused = learner.offer("named", text, robot="fr3")
+    assert "is another robot's" in problem(refused, 422)
+    assert "robot_name:=fr3" in refused.data["remedy"]
+    assert learner.upload("named", text, data, robot="ur5e").data["state"] == "stored"
+    assert [row.robot for row in learner.rows() if row.id == "named"] == ["ur5e"]
+
+
 def test_two_robots_may_have_the_same_id(learner: Learner, tmp_path: Path) -> None:
     for robot in ("fr3", "ur5e"):
         _, text, data = make_bag(tmp_path / robot, "shared", robot=robot)

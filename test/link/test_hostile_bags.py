@@ -84,6 +84,7 @@ def test_files_that_are_no_intact_bag(
 INSIDE: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     # What is recorded, and what the manifest claims beside that.
     "another robot": ({"robot": "ur5e"}, {}),
+    "a name that the manifest hides": ({"metadata": {"robot_name": "left"}}, {}),
     "another contract named": ({"metadata": {"contract_sha256": "1" * 64}}, {}),
     "another contract carried": (
         {"contract_text": CONTRACT_TEXT.replace("policy_hz: 20", "policy_hz: 10")}, {}

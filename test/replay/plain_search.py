@@ -57,6 +57,8 @@ def truth(episode: Episode) -> dict[str, Any]:
         chosen = [episode.live[t][0][s.key] for t in ticks] + [final[s.key]]
         assert all(at is not None and at <= t for at, t in zip(chosen, stamps, strict=True))
         out[s.key] = np.stack([samples[s.key][at] for at in chosen])
+    keys = sorted(s.key for s in contract.streams)
+    out["sample_stamp_ns"] = [[episode.live[t][0][key] for key in keys] for t in ticks]
     out["rule_differs"] = [
         any(rule(s.key, t, s.max_age_ns) != episode.live[t][0][s.key] for s in contract.streams)
         for t in ticks

@@ -13,7 +13,7 @@ from vla_rl_nodes.replay.convert import build_episode
 
 BAG = Path(__file__).resolve().parents[2] / "bags" / "franka_pick_sample"
 CONTRACT = load_contract("franka_pick")
-CONTENT = "38249b930b504f0c942a5e69b1c9e52c55fcd635e446ad38f65710f95c699064"
+CONTENT = "b5ab7b80e1ed3bdc2413c7864d5ff8525a25d30b172c0a6b71ea991826bbc789"
 
 
 def test_transitions_have_the_recorded_content() -> None:

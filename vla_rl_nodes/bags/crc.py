@@ -1,8 +1,15 @@
-"""The CRC-32 of two joined pieces from the CRCs of the pieces, so that nothing is summed twice."""
+"""zlib's CRC-32, and that of two joined pieces from those of the pieces.
+
+ISA-L's sums several times as fast as zlib's, with the processor's own instructions for it.
+"""
 
 from __future__ import annotations
 
 from functools import cache
+
+from isal.isal_zlib import crc32
+
+__all__ = ["crc32", "crc32_joined"]
 
 _POLYNOMIAL = 0xEDB88320  # of zlib's CRC-32, bits reversed
 _Tables = tuple[list[int], list[int], list[int], list[int]]

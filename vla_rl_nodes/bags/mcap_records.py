@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import struct
-import zlib
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from vla_rl_nodes.bags.batch import LARGEST_BLOCK, LATEST_NS, Batch, Channel
 from vla_rl_nodes.bags.compression import unpacked
+from vla_rl_nodes.bags.crc import crc32
 from vla_rl_nodes.errors import InputError
 
 Parsed = TypeVar("Parsed")
@@ -92,7 +92,7 @@ def open_chunk(body: memoryview, place: object) -> Chunk:
         raise BrokenRecordError("a chunk's size is wrong")
     if crc == 0:
         return Chunk(data, at, None)
-    found = zlib.crc32(data)
+    found = crc32(data)
     if found != crc:
         raise ChecksumError("a chunk's CRC is wrong")
     return Chunk(data, at, None if name else found)

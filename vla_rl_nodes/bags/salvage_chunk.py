@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import struct
-import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -12,6 +11,7 @@ import lz4.frame  # type: ignore[import-untyped]
 import zstandard
 from mcap.opcode import Opcode
 
+from vla_rl_nodes.bags.crc import crc32
 from vla_rl_nodes.bags.mcap_records import HEAD
 from vla_rl_nodes.bags.salvage_source import LARGEST_RECORD, Source
 
@@ -121,7 +121,7 @@ def opened(source: Source, chunk: Chunk) -> bytes | None:
         return None
     if chunk.crc == 0:
         return data if len(data) == chunk.size else None
-    return data if zlib.crc32(data) == chunk.crc else None
+    return data if crc32(data) == chunk.crc else None
 
 
 def _unpacked(compression: bytes, packed: bytes) -> bytes | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,6 +27,7 @@ from mcap.records import (
     SummaryOffset,
 )
 
+from vla_rl_nodes.bags.crc import crc32
 from vla_rl_nodes.bags.mcap_records import HEAD, BrokenRecordError, parsed
 from vla_rl_nodes.errors import InputError
 
@@ -111,7 +111,7 @@ class Source:
                 break
             sha256.update(block)
             if at < crc_end:
-                crc = zlib.crc32(block[: crc_end - at], crc)
+                crc = crc32(block[: crc_end - at], crc)
             at += len(block)
         return sha256.hexdigest(), crc
 
@@ -138,7 +138,7 @@ def _written(record: Any) -> int:
 def attachment_is_intact(body: bytes) -> bool:
     """Whether an attachment has the CRC that it carries; one without a CRC counts as intact."""
     crc = int.from_bytes(body[-4:], "little")
-    return crc == 0 or zlib.crc32(body[:-4]) == crc
+    return crc == 0 or crc32(body[:-4]) == crc
 
 
 class Summary(NamedTuple):
@@ -161,7 +161,7 @@ def read_summary(source: Source) -> Summary | None:
     if end - footer.summary_start > _LARGEST_SUMMARY:
         return None
     data = source.read(footer.summary_start, end - footer.summary_start)
-    crc = zlib.crc32(tail[: HEAD.size + 16], zlib.crc32(data))
+    crc = crc32(tail[: HEAD.size + 16], crc32(data))
     if footer.summary_crc and crc != footer.summary_crc:
         return None
     records, at = [], 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-import zlib
 from collections import deque
 from collections.abc import Iterator
 from io import BufferedReader
@@ -18,7 +17,7 @@ from zstandard import ZstdError
 from vla_rl_nodes.bags.ahead import DEPTH
 from vla_rl_nodes.bags.batch import LARGEST_BLOCK, Batch
 from vla_rl_nodes.bags.compression import unpacking
-from vla_rl_nodes.bags.crc import crc32_joined
+from vla_rl_nodes.bags.crc import crc32, crc32_joined
 from vla_rl_nodes.bags.mcap_records import (
     HEAD,
     BrokenRecordError,
@@ -139,7 +138,7 @@ class _Source:
             raise _CutError
         self.offset += length
         if self.summed:
-            self.crc = zlib.crc32(data, self.crc)
+            self.crc = crc32(data, self.crc)
         return data
 
     def lend(self, length: int) -> memoryview:
@@ -249,15 +248,15 @@ class _Reading:
         source = self._source
         chunk = open_chunk(body, self._path)
         if source.summed and chunk.crc is None:
-            source.crc = zlib.crc32(body, source.crc)
+            source.crc = crc32(body, source.crc)
         elif source.summed and chunk.crc is not None:
-            head = zlib.crc32(body[: chunk.packed_at], source.crc)
+            head = crc32(body[: chunk.packed_at], source.crc)
             source.crc = crc32_joined(head, chunk.crc, len(body) - chunk.packed_at)
         return self._channels.messages_of_chunk(chunk.records, source.progress)
 
 
 def _check(expected: int, data: bytes, crc: int) -> None:
-    if expected and zlib.crc32(data, crc) != expected:
+    if expected and crc32(data, crc) != expected:
         raise ChecksumError("a CRC is wrong")
 
 

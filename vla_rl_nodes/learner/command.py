@@ -10,6 +10,7 @@ from pathlib import Path
 from vla_rl_nodes.contract.load import load_contract
 from vla_rl_nodes.errors import InputError
 from vla_rl_nodes.policy.signing import create_key, default_key_path, load_key, public_path
+from vla_rl_nodes.replay.store.store import is_store
 
 
 def train_command(options: argparse.Namespace) -> int:
@@ -23,10 +24,15 @@ def train_command(options: argparse.Namespace) -> int:
         ) from error
     contract = load_contract(options.contract)
     recipe = load_recipe(options.recipe)
-    folders = sorted(path.parent for path in options.replay.glob("*/episode.json"))
+    if is_store(options.replay):
+        folders = [options.replay]
+    else:
+        folders = sorted(path.parent for path in options.replay.glob("*/episode.json"))
     if not folders:
         raise InputError(
-            options.replay, "holds no replay folder", "make some with vla-rl replay convert"
+            options.replay,
+            "holds no replay folder and is no store",
+            "make some with vla-rl replay convert",
         )
     key: Path = options.key or default_key_path()
     if not key.exists():

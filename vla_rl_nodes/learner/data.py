@@ -1,4 +1,4 @@
-"""Replay folders -> training windows in memory.
+"""Replay folders or stores of episodes -> training windows in memory.
 
 A window is one control tick: the observation at the tick, and as its label the whole chunk that
 the demonstration expert published for it, which is free of the perturbation that was added to
@@ -23,6 +23,7 @@ from vla_rl_nodes.errors import InputError
 from vla_rl_nodes.learner.recipe import Auxiliary
 from vla_rl_nodes.replay.episode import EpisodeData, load_episode
 from vla_rl_nodes.replay.observe import Match
+from vla_rl_nodes.replay.store.store import EpisodeStore, is_store
 
 _BOUND_SLACK = 1e-6  # float32 rounds bounds such as 0.15 upwards
 
@@ -63,10 +64,10 @@ class Dataset:
 def load_dataset(
     folders: Sequence[Path], contract: Contract, auxiliary: Auxiliary, held_out_every: int
 ) -> Dataset:
-    """Reads replay folders into memory and holds every n-th start out.
+    """Reads episodes into memory and holds every n-th start out.
 
     Args:
-        folders: one per episode.
+        folders: each of one converted episode, or a store of them.
         contract: what the episodes must have been recorded with.
         auxiliary: names of the privileged scalars to learn to see.
         held_out_every: one of so many starts is kept for the offline figures.
@@ -77,8 +78,8 @@ def load_dataset(
     """
     if not folders:
         raise InputError("replay", "holds no episode", "convert recorded episodes first")
-    folders = sorted(folders)
-    episodes = [_load(folder, contract) for folder in folders]
+    found = [entry for folder in sorted(folders) for entry in _load(folder, contract)]
+    episodes = [episode for _, episode in found]
     hashes = [episode.header.content_sha256 for episode in episodes]
     if len(set(hashes)) != len(hashes):
         raise InputError("replay", "an episode stands twice", "give each folder once")
@@ -92,7 +93,7 @@ def load_dataset(
         )
     parts: dict[bool, list[dict[str, Any]]] = {False: [], True: []}
     left_out = 0
-    for index, (folder, episode) in enumerate(zip(folders, episodes, strict=True)):
+    for index, (folder, episode) in enumerate(found):
         arrays, dropped = _windows(folder, episode, index, contract, auxiliary)
         left_out += dropped
         parts[_start(episode) in held_out].append(arrays)
@@ -105,12 +106,23 @@ def load_dataset(
     )
 
 
-def _load(folder: Path, contract: Contract) -> EpisodeData:
-    episode = load_episode(folder)
+def _load(folder: Path, contract: Contract) -> list[tuple[Path, EpisodeData]]:
+    """The episodes in a folder in the order of their ids, each with the place it came from."""
+    if not is_store(folder):
+        return [(folder, _of_contract(folder, load_episode(folder), contract))]
+    with EpisodeStore(folder) as store:
+        names = sorted(stored.header.episode_id for stored in store.episodes)
+        return [
+            (folder / name, _of_contract(folder / name, store.episode(name), contract))
+            for name in names
+        ]
+
+
+def _of_contract(place: Path, episode: EpisodeData, contract: Contract) -> EpisodeData:
     given = episode.header.contract_sha256
     if given != contract.sha256:
         raise InputError(
-            folder,
+            place,
             f"is of contract {episode.header.contract} {given[:12]}, not {contract.name}"
             f" {contract.sha256[:12]}",
             "convert it with the contract to train for",

@@ -20,7 +20,7 @@ from vla_rl_nodes.bags.writer import CONTRACT_ATTACHMENT
 from vla_rl_nodes.contract.load import LARGEST_FILE, load_yaml
 from vla_rl_nodes.contract.spec import Contract
 from vla_rl_nodes.errors import InputError
-from vla_rl_nodes.link.records import CONTRACT_KEY
+from vla_rl_nodes.link.records import CONTRACT_KEY, KIND_KEY, ROBOT_KEY
 
 _REMEDY = "send the episode as its recorder closed it"
 _MEMORY = 8 << 30  # bytes of addresses, far above what a chunk of a real bag takes
@@ -54,8 +54,7 @@ def check_episode(file: Path, manifest: Manifest) -> None:
     for key, wanted in (
         ("episode_id", manifest.episode_id),
         ("outcome", manifest.outcome),
-        ("robot", manifest.metadata["robot"]),
-        (CONTRACT_KEY, manifest.metadata[CONTRACT_KEY]),
+        *((key, manifest.metadata.get(key)) for key in (KIND_KEY, ROBOT_KEY, CONTRACT_KEY)),
     ):
         if inside.get(key) != wanted:
             raise InputError(

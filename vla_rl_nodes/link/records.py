@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from vla_rl_nodes.link.protocol import BundleReport
 
 DATABASE = "learner.sqlite3"
 CONTRACT_KEY = "contract_sha256"  # in a manifest's metadata
+ROBOT_KEY, KIND_KEY = "robot_name", "robot"  # there too: its own name, and what kind it is
 _LAYOUT = 1
 _SCHEMA = """
 CREATE TABLE episodes (
@@ -33,6 +34,14 @@ CREATE TABLE reports (
 """
 _EPISODE = "robot, id, sha256, size, outcome, contract_sha256, received_ns, replay, reason"
 Replay = Literal["waiting", "done", "refused"]
+
+
+def robot_of(metadata: Mapping[str, str]) -> str:
+    """Who recorded an episode, from its manifest: the robot's own name, else the kind that it is.
+
+    Empty where neither is said.
+    """
+    return metadata.get(ROBOT_KEY) or metadata.get(KIND_KEY, "")
 
 
 @dataclass(frozen=True)

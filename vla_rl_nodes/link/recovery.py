@@ -12,7 +12,7 @@ from vla_rl_nodes.bags.manifest import MANIFEST, Manifest
 from vla_rl_nodes.errors import InputError
 from vla_rl_nodes.link.blobs import Blobs
 from vla_rl_nodes.link.episode_check import check_episode
-from vla_rl_nodes.link.records import CONTRACT_KEY, Episode, Records
+from vla_rl_nodes.link.records import CONTRACT_KEY, Episode, Records, robot_of
 
 
 def recover(blobs: Blobs, records: Records, log: Callable[[str], None]) -> None:
@@ -84,7 +84,7 @@ def _adopt(
     folder = blobs.episode(robot, episode_id)
     try:
         manifest = Manifest.model_validate_json((folder / MANIFEST).read_bytes())
-        told = (manifest.episode_id, manifest.metadata.get("robot"))
+        told = (manifest.episode_id, robot_of(manifest.metadata))
         if told != (episode_id, robot) or CONTRACT_KEY not in manifest.metadata:
             raise InputError(f"episode {episode_id}", "has another one's manifest", "look at it")
         check_episode(folder / f"{episode_id}.mcap", manifest)

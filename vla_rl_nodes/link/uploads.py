@@ -20,7 +20,7 @@ from vla_rl_nodes.link.checker import Checker, UncheckedError
 from vla_rl_nodes.link.disk_thread import DiskThread
 from vla_rl_nodes.link.problems import RefusedError, refused
 from vla_rl_nodes.link.protocol import EpisodeState
-from vla_rl_nodes.link.records import CONTRACT_KEY, Records
+from vla_rl_nodes.link.records import CONTRACT_KEY, Records, robot_of
 from vla_rl_nodes.link.settings import LearnerSettings, Robot
 
 MOST_OFFERS = 256  # that one robot may have open
@@ -278,7 +278,9 @@ def _manifest(name: str, robot: Robot, episode_id: str, body: bytes) -> Manifest
     for wrong, problem, remedy in (
         (manifest.episode_id != episode_id, "has the manifest of another one", "send its own"),
         (manifest.file != f"{episode_id}.mcap", "has a file of another name", "send it as it is"),
-        (manifest.metadata.get("robot") != name, "is another robot's", "send each robot's own"),
+        (robot_of(manifest.metadata) != name, "is another robot's",
+         "send each robot's own; a robot that has a name of its own gives it to its recorder"
+         f" (robot_name:={name})"),
         (contract not in robot.contracts,
          "has a contract that is not taken from this robot", "list its sha256 in learner.yaml"),
     ):  # fmt: skip

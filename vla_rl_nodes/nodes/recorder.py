@@ -64,6 +64,10 @@ class Recorder(LeanNode):
         self._after_s = parameters.number(
             self, "after_s", 0.4, 0.0, 10.0, "Seconds recorded after the outcome."
         )
+        self._robot_name = parameters.text(
+            self, "robot_name", "",
+            "This robot's own name, as its certificate has it; by default the kind of robot.",
+        )  # fmt: skip
         max_bytes = parameters.integer(
             self, "max_bytes", 0, 0, 2**62, "Bytes of bags above which none is begun; 0: any."
         )
@@ -182,6 +186,8 @@ class Recorder(LeanNode):
         """Begins a bag, with what was heard before and while it was opened. On the worker."""
         metadata = {key: event.values.get(key, "") for key in OUTCOME_VALUES if key != "reason"}
         metadata["namespace"] = self.get_namespace()
+        if self._robot_name:
+            metadata["robot_name"] = self._robot_name
         try:
             self._room.require()
             writer = QueuedWriter(

@@ -105,6 +105,7 @@ def build_episode(bag: Path, contract: Contract) -> EpisodeData:
     reward, source, sources = read_rewards(recording, steps.stamps_ns)
     terminated, truncated = ends(ending.outcome, len(stamps), steps.last_is_end)
     versions = list(dict.fromkeys(tick.policy_version for tick in steps.ticks))
+    keys = sorted(stream.key for stream in contract.streams)
     privileged = privileged_at(recording, contract, stamps)
     transitions = Transitions(
         stamp_ns=np.array(steps.stamps_ns, dtype=np.int64),
@@ -117,6 +118,9 @@ def build_episode(bag: Path, contract: Contract) -> EpisodeData:
         intervention_end=end,
         reward=reward,
         reward_source=source,
+        sample_stamp_ns=np.array(
+            [[tick.sample_stamps_ns[key] for key in keys] for tick in steps.ticks], dtype=np.int64
+        ),
         terminated=terminated,
         truncated=truncated,
         chunk_id=np.array([t.chunk_id for t in steps.ticks], dtype=np.int32),

@@ -135,6 +135,9 @@ class Transitions:
             ``action_executed`` as ``replay.interventions.edges`` says.
         reward_source: int32 [T]: index in the header's table, -1 where there is no reward; left
             out, every reward is of the table's first source.
+        sample_stamp_ns: int64 [T, S]: when what the observation of each step shows was captured,
+            for each stream in the alphabetical order of their keys; nanoseconds, the clocks of
+            the sensors' drivers. -1 where that is not known; left out, nowhere.
     """
 
     stamp_ns: NDArray[np.int64]
@@ -160,13 +163,16 @@ class Transitions:
     intervention_start: NDArray[np.bool_] = field(default=_LEFT_OUT)
     intervention_end: NDArray[np.bool_] = field(default=_LEFT_OUT)
     reward_source: NDArray[np.int32] = field(default=_LEFT_OUT)
+    sample_stamp_ns: NDArray[np.int64] = field(default=_LEFT_OUT)
 
     def __post_init__(self) -> None:
         """Fills in what was left out."""
         start, end = edges(self.intervened, self.action_executed)
         source = np.where(np.isnan(self.reward), NO_REWARD, 0).astype(np.int32)
+        captured = np.full((len(self.reward), len(self.observations)), -1, dtype=np.int64)
         for name, value in (
             ("intervention_start", start), ("intervention_end", end), ("reward_source", source),
+            ("sample_stamp_ns", captured),
         ):  # fmt: skip
             if getattr(self, name) is _LEFT_OUT:
                 object.__setattr__(self, name, value)
@@ -306,6 +312,7 @@ def _layout(header: EpisodeHeader) -> dict[str, tuple[str, tuple[int, ...]]]:
         "intervention_start": flag,
         "intervention_end": flag,
         "reward_source": i32,
+        "sample_stamp_ns": ("<i8", (steps, len(header.streams))),
         "chunk": ("<f4", (steps, header.chunk_length, axes)),
     }
     if header.privileged_names:

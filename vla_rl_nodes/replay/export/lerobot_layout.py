@@ -170,7 +170,10 @@ def features_of(episodes: Episodes, images: Images) -> list[Feature]:
     for name, (numpy_type, size) in episodes.kinds.items():
         if name == "action_executed":
             continue
-        of = {"privileged": header.privileged_names}
+        of = {
+            "privileged": header.privileged_names,
+            "sample_stamp_ns": sorted(header.streams),
+        }
         names = header.action_names if name.startswith("action_") else of.get(name)
         found.append(Feature(array_feature(name), name, numpy_type.name, size or (1,), names))
     found.append(Feature(DONE, "", "bool", (1,)))

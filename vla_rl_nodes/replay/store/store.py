@@ -71,6 +71,11 @@ class Rows:
         return self.wide[name] if name in self.wide else self.record[name]
 
 
+def is_store(folder: Path) -> bool:
+    """Whether a folder is a store of episodes."""
+    return (folder / JOURNAL).is_file()
+
+
 class EpisodeStore(Closable):
     """A folder of episodes with the same arrays.
 
