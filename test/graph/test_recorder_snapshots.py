@@ -151,17 +151,22 @@ def test_a_snapshot_on_request_and_one_too_soon(recording: Recording) -> None:
     client = driver.node.create_client(Trigger, "recorder/snapshot")
     recording.graph.wait(client.service_is_ready, 10.0, "the service")
 
-    def ask() -> Any:
-        future = client.call_async(Trigger.Request())
-        recording.graph.wait(future.done, 5.0, "an answer")
-        return future.result()
+    def ask(times: int) -> list[Any]:
+        """The answers to requests that are sent at once."""
+        futures = [client.call_async(Trigger.Request()) for _ in range(times)]
+        recording.graph.wait(lambda: all(f.done() for f in futures), 5.0, "an answer")
+        return [future.result() for future in futures]
 
-    answer = recording.graph.wait(lambda: a if (a := ask()).success else None, 5.0, "a snapshot")
+    def taken() -> Any:
+        (answer,) = ask(1)
+        return answer if answer.success else None
+
+    answer = recording.graph.wait(taken, 5.0, "a snapshot")
     assert answer.message.endswith("-asked")
     said = recording.wait_for_snapshot("asked")
     assert Path(said["path"]).name == answer.message
     assert EpisodeReader(Path(said["path"])).closed
-    recording.graph.wait(lambda: not ask().success, 5.0, "a refusal")
+    recording.graph.wait(lambda: not all(a.success for a in ask(3)), 5.0, "a refusal")
     recording.graph.wait_for_line("recorder", "too soon after the last")
     recording.graph.processes.check()
     assert "Traceback" not in recording.graph.log("recorder")

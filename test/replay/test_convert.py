@@ -363,7 +363,7 @@ def test_every_process_on_every_machine_gives_the_same_bytes(tmp_path: Path) -> 
         assert process.returncode == 0, said
     here = convert_episode(bag, episode.contract, tmp_path / "here")
     expected = {p.name: p.read_bytes() for p in here.iterdir()}
-    assert len(expected) == 28  # 26 arrays and their description
+    assert len(expected) == 28  # 27 arrays and their description
     for number in range(len(machines)):
         folder = tmp_path / f"out{number}" / episode.episode_id
         assert {p.name: p.read_bytes() for p in folder.iterdir()} == expected
