@@ -15,7 +15,7 @@ from vla_rl_nodes.bench.replay.bags import SIDE, START_NS, write_plain_bag
 from vla_rl_nodes.bench.replay.convert import measure_converting
 from vla_rl_nodes.cli import main
 
-SUBJECTS = {"ours", "ours_one_core", "rosbags", "mcap_ros2", "read_only"}
+SUBJECTS = {"ours", "rosbags", "mcap_ros2", "read_only"}
 
 
 @pytest.fixture(scope="module")

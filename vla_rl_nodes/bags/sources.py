@@ -11,7 +11,6 @@ import numpy as np
 from zstandard import ZstdError
 
 from vla_rl_nodes.bags import sqlite, stream
-from vla_rl_nodes.bags.ahead import ahead
 from vla_rl_nodes.bags.bag_metadata import BagMetadata, load_bag_metadata
 from vla_rl_nodes.bags.batch import Batch
 from vla_rl_nodes.bags.compression import unpacked
@@ -20,7 +19,6 @@ from vla_rl_nodes.bags.stream import DamageError, Piece
 from vla_rl_nodes.errors import InputError
 
 _ENDINGS = (".mcap", ".db3", ".mcap.zstd", ".db3.zstd")
-_LARGE = 4 << 20
 _NUMBERED = re.compile(r"(.*)_(\d{1,9})")
 
 
@@ -32,14 +30,6 @@ class Source:
     messages_packed: bool = False
 
     def pieces(self) -> Iterator[Piece]:
-        """What :meth:`read` gives, for large files read on a thread of its own."""
-        try:
-            large = self.path.stat().st_size >= _LARGE
-        except OSError:
-            large = False  # reading says why
-        return ahead(self.read()) if large else self.read()
-
-    def read(self) -> Iterator[Piece]:
         """Its messages and, in MCAP, its attachments and metadata records.
 
         Raises:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from collections import deque
 from collections.abc import Iterator
 from io import BufferedReader
 from pathlib import Path
@@ -14,7 +13,6 @@ from mcap.opcode import Opcode
 from mcap.records import Attachment, DataEnd, Footer, Metadata
 from zstandard import ZstdError
 
-from vla_rl_nodes.bags.ahead import DEPTH
 from vla_rl_nodes.bags.batch import LARGEST_BLOCK, Batch
 from vla_rl_nodes.bags.compression import unpacking
 from vla_rl_nodes.bags.crc import crc32, crc32_joined
@@ -124,8 +122,9 @@ class _Source:
         self.summed = packed or _has_data_crc(file, self._total)
         file.seek(0)
         self._bytes = unpacking(file) if packed else file
-        # The same few blocks for all chunks: fresh memory costs more than it takes to fill it.
-        self._blocks = deque(bytearray(_LOOSE_BYTES) for _ in range(DEPTH + 2))
+        # One block for all chunks: fresh memory costs more than it takes to fill it, and another
+        # thread that reads the next one meanwhile cost more than it saved.
+        self._block = bytearray(_LOOSE_BYTES)
         self._size = None if packed else self._total
         self.offset = 0
         self.crc = 0
@@ -144,11 +143,9 @@ class _Source:
     def lend(self, length: int) -> memoryview:
         """So many bytes, in a block that is used again; the caller adds them to the CRC."""
         self._require(length)
-        block = self._blocks.popleft()
-        if length > len(block):
-            block = bytearray(length)
-        self._blocks.append(block)
-        view = memoryview(block)[:length]
+        if length > len(self._block):
+            self._block = bytearray(length)
+        view = memoryview(self._block)[:length]
         if self._bytes.readinto(view) != length:
             raise _CutError
         self.offset += length

@@ -74,7 +74,6 @@ def _print(result: dict[str, Any]) -> None:
             met = "met" if row["met"] else "NOT met"
             print(
                 f"{row['ratio']:.1f} times as fast as {name} (goal {row['goal']:.0f}, {met}),"
-                f" {row['ratio_one_core']:.1f} times on one core,"
                 f" {row['ratio_no_crc']:.1f} times without checksums"
             )
     same = "equal" if result["bags_check"]["equal"] else "NOT equal"

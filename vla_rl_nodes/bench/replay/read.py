@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -32,9 +31,8 @@ def measure_reading(
 
     Every subject goes from the file to all fields of all messages and keeps them until it is
     done: ``ours`` as arrays, the others as the objects that they make. All of them check the
-    chunks' CRCs where there are some; ours checks the data section's, too. ``ours`` reads and
-    checks on a second thread where there is a second core; ``ours_one_core`` does without.
-    ``read_only`` reads the file into a block of memory and looks at nothing.
+    chunks' CRCs where there are some; ours checks the data section's, too. ``read_only`` reads
+    the file into a block of memory and looks at nothing.
 
     Args:
         seed: of the bags' content.
@@ -61,7 +59,6 @@ def measure_reading(
     for name, goal in (("rosbags", GOAL_ROSBAGS), ("mcap_ros2", GOAL_MCAP_ROS2)):
         check[name] = {
             "ratio": rates["ours"] / rates[name],
-            "ratio_one_core": rates["ours_one_core"] / rates[name],
             "ratio_no_crc": bare["ours"] / bare[name],
             "goal": goal,
             "met": rates["ours"] / rates[name] >= goal,
@@ -74,16 +71,6 @@ def ours(path: Path) -> Mapping[str, Columns]:
     """Every field of every topic as an array."""
     reader = EpisodeReader(path, hold=lambda topic: COLUMNS)
     return {topic: reader.columns(topic) for topic in reader.topics}
-
-
-def ours_on_one_core(path: Path) -> Mapping[str, Columns]:
-    """The same, with all threads of this process on one core."""
-    cores = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(cores)})
-    try:
-        return ours(path)
-    finally:
-        os.sched_setaffinity(0, cores)
 
 
 def rosbags(path: Path) -> Mapping[str, list[Any]]:
@@ -153,8 +140,7 @@ def megabytes_a_second(
 
 def _compare(path: Path, rounds: int, progress: Callable[[], None]) -> dict[str, float]:
     subjects: dict[str, Callable[[Path], object]] = {
-        "ours": ours, "ours_one_core": ours_on_one_core, "rosbags": rosbags,
-        "mcap_ros2": mcap_ros2, "read_only": read_only,
+        "ours": ours, "rosbags": rosbags, "mcap_ros2": mcap_ros2, "read_only": read_only,
     }  # fmt: skip
     return megabytes_a_second(path, subjects, rounds, progress)
 
