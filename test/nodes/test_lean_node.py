@@ -41,7 +41,8 @@ def said_by(node: LeanNode, count: int) -> list[str]:
     deadline = time.monotonic() + 20.0
     while True:
         node._mismatches = Complaints(lines := Lines())
-        node.look()
+        for _ in node.topics:
+            node.look()
         if len(lines) >= count or time.monotonic() > deadline:
             return sorted(lines)
 
