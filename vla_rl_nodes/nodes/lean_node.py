@@ -53,6 +53,8 @@ class LeanNode(Node):
     def look(self) -> None:
         """Complains of what cannot be heard on the next topic, where one end is this node's."""
         topics = self.topics
+        if not topics:  # they go one after the other when the node ends
+            return
         topic = topics[self._looked % len(topics)]
         self._looked += 1
         own = self.get_name(), self.get_namespace()
