@@ -98,10 +98,8 @@ class GeometryCheck:
         starts = list(self._new.values())
         q, width = np.array([s[0] for s in starts]), np.array([s[1] for s in starts])
         rooms = self.surroundings.rooms(q, width)
-        pairs = rooms.pairs
-        for columns, left in self.surroundings.swept_rooms(q):
-            # Fingers count as one body: where one of them is, the other may come to be.
-            pairs[:, columns] = left[:, np.newaxis]
+        # Fingers count as one body: where one of them is, the other may come to be.
+        pairs = self.surroundings.swept_pairs(q)
         for i, segment in enumerate(self._new):
             self._floors[segment] = Rooms(
                 np.minimum(pairs[i : i + 1], 0.0),

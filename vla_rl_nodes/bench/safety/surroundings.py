@@ -61,14 +61,25 @@ class Surroundings:
             + [f"{names[i]} and {wall[0]}" for wall, i in self._walls]
             + [f"{names[i]} and {box[0]}" for box, _, i in self._boxes]
         )
-        self._swept = swept(self.chain, self._shapes, bounds.width_max)
+        body, links = swept(self.chain, self._shapes, bounds.width_max), finger_links(self.chain)
+        self._sweeping = [
+            body if body is not None and shape.link in links else shape for shape in self._shapes
+        ]
 
     def rooms(self, q: Array, width: Array, v: Array | None = None) -> Rooms:
         """What is left at ``q`` [m, n] with the gripper open by ``width`` [m]; ``v`` [m, n] are
         the joint velocities."""
-        bounds, count = self._bounds, len(q)
-        at = self.chain.place(q, width)
-        solids = [placed(shape, at.frames[shape.link]) for shape in self._shapes]
+        at, count = self.chain.place(q, width), len(q)
+        return Rooms(self._pairs(self._shapes, at, count), self._tool_box(at, count),
+                     self._tool_speed(at, v, count), self._height(at, count))  # fmt: skip
+
+    def swept_pairs(self, q: Array) -> Array:
+        """``rooms(...).pairs`` with all that the fingers sweep in the place of each finger."""
+        return self._pairs(self._sweeping, self.chain.place(q), len(q))
+
+    def _pairs(self, shapes: list[Shape], at: Placed, count: int) -> Array:
+        bounds = self._bounds
+        solids = [placed(shape, at.frames[shape.link]) for shape in shapes]
         rooms = np.empty((count, len(self.names)))
         column = 0
         for i, k in self._own:
@@ -84,48 +95,7 @@ class Surroundings:
             solid = Solid(shape, _yaw(yaw), centre[np.newaxis])
             rooms[:, column] = distance(solids[i], solid, least + LOOK) - least
             column += 1
-        return Rooms(rooms, self._tool_box(at, count), self._tool_speed(at, v, count),
-                     self._height(at, count))  # fmt: skip
-
-    def swept_rooms(self, q: Array) -> list[tuple[list[int], Array]]:
-        """What is left between all that the fingers sweep and each thing that they can meet.
-
-        Returns:
-            The columns of ``rooms(...).pairs`` of one such thing, and what is left [m], m.
-        """
-        if self._swept is None:
-            return []
-        bounds, at = self._bounds, self.chain.place(q)
-        fingers = placed(self._swept, at.frames[self._swept.link])
-        links = finger_links(self.chain)
-        moved = [i for i, shape in enumerate(self._shapes) if shape.link in links]
-        rooms: list[tuple[list[int], Array]] = []
-        for k in (k for k in range(len(self._shapes)) if k not in moved):
-            columns = [
-                c for c, pair in enumerate(self._own) if k in pair and _other(pair, k) in moved
-            ]
-            other = self._shapes[k]
-            solid = placed(other, at.frames[other.link])
-            near = distance(fingers, solid, bounds.self_margin + LOOK) - bounds.self_margin
-            rooms.append((columns, near))
-        before = len(self._own)
-        for wall in bounds.walls:
-            columns = [
-                before + c for c, (w, i) in enumerate(self._walls) if w is wall and i in moved
-            ]
-            _, normal, offset, margin, tool_margin = wall
-            least = tool_margin if self._is_tool(moved[0]) else margin
-            rooms.append((columns, plane_distance(fingers, normal, offset) - least))
-        before += len(self._walls)
-        for box in bounds.boxes:
-            columns = [
-                before + c for c, (b, _, i) in enumerate(self._boxes) if b is box and i in moved
-            ]
-            name, centre, half, yaw, margin, tool_margin = box
-            least = tool_margin if self._is_tool(moved[0]) else margin
-            solid = Solid(_box(name, half), _yaw(yaw), centre[np.newaxis])
-            rooms.append((columns, distance(fingers, solid, least + LOOK) - least))
-        return [(columns, left) for columns, left in rooms if columns]
+        return rooms
 
     def tool(self, q: Array) -> Frame:
         """The tool frame at ``q`` [m, n]."""
@@ -156,10 +126,6 @@ class Surroundings:
             return np.zeros(count)
         feet = [at.frames[foot].position[:, 2] for foot in self._bounds.feet]
         return np.asarray(-np.min(feet, axis=0))
-
-
-def _other(pair: tuple[int, int], one: int) -> int:
-    return pair[1] if pair[0] == one else pair[0]
 
 
 def _box(name: str, half: Array) -> Shape:
