@@ -9,7 +9,8 @@ RECORDED = [
     "joint_acceleration", "non_finite", "stale_command", "stale_state", "future_stamp",
     "wrong_length", "wrong_names", "duplicate", "ik_failed", "tracking_error", "unverified_stop",
     "not_armed", "self_collision", "collision", "tool_speed", "singularity", "body",
-    "tick_overrun", "wrench", "clock_jump", "e_stop", "deadman", "outranked", "disarmed",
+    "tick_overrun", "wrench", "clock_jump", "e_stop", "deadman", "outranked", "disarmed", "paused",
+    "in_motion",
 ]  # fmt: skip
 
 

@@ -22,10 +22,13 @@ from vla_rl_nodes.safety.state import Instant, State
 MODES = ("episode", "service")
 DESCRIPTION = (
     "What arms the filter. episode: starting an episode does, as soon as it is ready, and its end"
-    " disarms it. service: safety/arm does, and safety/disarm disarms it."
+    " disarms it; so does a reset that moves the arm while no episode is ready or runs. service:"
+    " safety/arm does, and safety/disarm disarms it."
 )
 # What may have stopped a filter before anything has moved, and be over by itself.
 PASSING = Reason.STALE_STATE | Reason.STALE_COMMAND
+UNDER_WAY = (EpisodeStates.RESETTING, EpisodeStates.READY, EpisodeStates.RUNNING)
+RESET = "reset"  # what it is armed for between episodes
 PATIENCE = 10  # ticks before a refusal to be armed with an episode is told
 
 
@@ -109,6 +112,10 @@ class Arming:
     def follow_episode(self, now: Instant, cause: Reason) -> None:
         """Arms once for each episode that becomes ready, and disarms when it is over.
 
+        Between episodes it arms once for each reset that becomes active, and disarms at its end:
+        whoever asked for the reset, an operator or the start of an episode, has asked for that
+        motion. What stops a reset is not armed again.
+
         What stopped the filter while an episode was only ready may be over; where nothing has
         moved since, it is armed once more, unless the cause asks for a person. Under the lock.
 
@@ -116,21 +123,26 @@ class Arming:
             now: the tick's time.
             cause: why the filter is stopped or faulted, as its last tick said.
         """
+        state, episode_id = self._episode.state, self._episode.episode_id
+        # Between episodes a pause keeps the next one from beginning, and nothing else.
+        self._filter.pause(self._episode.paused and state in UNDER_WAY)
         if self._mode != "episode":
             return
-        state, episode_id = self._episode.state, self._episode.episode_id
         if state not in (EpisodeStates.READY, EpisodeStates.RUNNING):
-            if self._armed_for:
-                self._armed_for = ""
-                self._filter.disarm()
-            return
+            if not self._inputs.reset_active:
+                if self._armed_for:
+                    self._armed_for = ""
+                    self._filter.disarm()
+                return
+            episode_id = RESET
         halted = self._filter.state in (State.STOPPED, State.FAULTED)
         again = halted and state is EpisodeStates.READY and not cause & ~PASSING
         again = again and not self._filter.moved  # somebody may have intervened already
         if not episode_id or (self._armed_for == episode_id and not again):
             return
         position = self._inputs.position
-        if position is not None and position[0] <= self._episode.ready_ns:
+        ready = episode_id != RESET
+        if ready and position is not None and position[0] <= self._episode.ready_ns:
             return  # measured before the reset ended: the arm is elsewhere by now
         if self._filter.state in (State.ARMED, State.HOLDING, State.STOPPING):
             self._filter.disarm()  # the last episode's motion comes to rest first

@@ -70,6 +70,7 @@ class SafetyFilterNode(LeanNode):
             safety_outputs.CONTROLLERS[controller],
         )  # fmt: skip
         self._executed = self.create_publisher(JointState, "safety/executed", STREAM)
+        self._reset = self.create_publisher(JointState, "reset/executed", STREAM)
         self._reference = self.create_publisher(JointState, "safety/reference", STREAM)
         episode = EpisodeState(self, self._complaints)
         self._inputs = SafetyInputs(
@@ -125,7 +126,10 @@ class SafetyFilterNode(LeanNode):
 
     def _publish_actions(self, now_ns: int, output: FilterOutput, names: tuple[str, ...]) -> None:
         frame, executed = self._contract.action.frame, output.executed
-        if executed is not None:
+        if executed is not None and executed.joints:
+            joints = self._filter.joint_names
+            self._reset.publish(vector_message(executed.stamp_ns, joints, executed.values))
+        elif executed is not None:
             axes = self._contract.action.names
             self._executed.publish(vector_message(executed.stamp_ns, axes, executed.values, frame))
         if output.reference is not None and (self._reports.alive or executed is not None):

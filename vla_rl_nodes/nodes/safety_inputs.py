@@ -72,10 +72,11 @@ class SafetyInputs:
         episode: EpisodeState,
         complaints: Complaints,
     ) -> None:
-        self._node, self._robot, self._contract = node, robot, contract
+        self._node, self._robot = node, robot
         self._kinematics, self._filter, self._lock = kinematics, safety, lock
         self._episode, self._complaints = episode, complaints
         self.position: tuple[int, Vector] | None = None  # stamp, joints; read it under the lock
+        self.reset_active = False  # whether a reset asks for the arm; read it under the lock
         self._gripper: tuple[int, float] | None = None
         topics = robot.topics
         node.create_subscription(JointState, topics.joint_states, self._hear_joints, SENSOR)
@@ -88,10 +89,12 @@ class SafetyInputs:
         if topics.imu is not None and robot.floating_base:
             node.create_subscription(Imu, topics.imu, self._hear_imu, SENSOR)
         # The residual first: the filter joins it to the command of the same stamp.
-        self._listen("policy/residual", safety.residual, True)
-        self._listen("policy/command", partial(safety.command, Source.POLICY), True)
+        axes = contract.action.names
+        self._listen("policy/residual", safety.residual, axes, True)
+        self._listen("policy/command", partial(safety.command, Source.POLICY), axes, True)
+        self._listen("reset/joints", safety.joints, safety.joint_names, False)
         for source in (Source.INTERVENTION, Source.RESET):
-            self._listen(f"{source}/command", partial(safety.command, source), False)
+            self._listen(f"{source}/command", partial(safety.command, source), axes, False)
             node.create_subscription(
                 Bool, f"{source}/active", partial(self._hear_active, source), STREAM
             )
@@ -101,10 +104,9 @@ class SafetyInputs:
             node.create_subscription(Bool, "safety/e_stop", self._hear_e_stop, profile)
         node.create_subscription(Bool, "safety/deadman", self._hear_deadman, SENSOR)
 
-    def _listen(self, topic: str, offer: Offer, in_episode: bool) -> None:
-        self._node.create_subscription(
-            JointState, topic, partial(self._hear_action, topic, offer, in_episode), COMMAND
-        )
+    def _listen(self, topic: str, offer: Offer, names: Sequence[str], in_episode: bool) -> None:
+        hear = partial(self._hear_action, topic, offer, tuple(names), in_episode)
+        self._node.create_subscription(JointState, topic, hear, COMMAND)
 
     def arm_position(self) -> Vector:
         """Where the arm was measured last [n], rad. Under the lock.
@@ -190,9 +192,9 @@ class SafetyInputs:
         self._refuse(topic, refusal)
 
     def _hear_action(
-        self, topic: str, offer: Offer, in_episode: bool, message: JointState
-    ) -> None:
-        names = self._contract.action.names
+        self, topic: str, offer: Offer, names: tuple[str, ...], in_episode: bool,
+        message: JointState,
+    ) -> None:  # fmt: skip
         if len(message.velocity) or len(message.effort):
             self._complaints.say(f"{topic}: has velocities or efforts; send positions only")
             return
@@ -213,6 +215,8 @@ class SafetyInputs:
 
     def _hear_active(self, source: Source, message: Bool) -> None:
         with self._lock:
+            if source is Source.RESET:
+                self.reset_active = message.data
             self._filter.engage(source, message.data, instant(self._node))
 
     def _hear_e_stop(self, message: Bool) -> None:

@@ -21,7 +21,7 @@ from vla_rl_nodes.robots.model import Robot
 from vla_rl_nodes.safety.limits import SafetyLimits
 from vla_rl_nodes.safety.output import FilterOutput
 from vla_rl_nodes.safety.reasons import NONE, reason_names
-from vla_rl_nodes.safety.state import State
+from vla_rl_nodes.safety.state import Source, State
 from vla_rl_nodes.safety.status import STATUS_MESSAGES, Status
 
 Array = NDArray[np.float64]
@@ -53,7 +53,7 @@ class SafetyReports:
         self._reasons: Counter[str] = Counter()
         self._ticks = self._skipped = 0
         self._worst_late_ns = self._worst_for_diagnostics_ns = 0
-        self._last_state: State | None = None
+        self._last: tuple[State, Source | None] | None = None
         # The tick's own kinematics are its thread's alone.
         self._kinematics = None if robot.tool_frame is None else Kinematics(robot)
         self._distances = Distances(robot, limits)
@@ -93,10 +93,10 @@ class SafetyReports:
             if reasons:
                 self._reasons.update(reason_names(reasons))
         self._worst_late_ns = max(self._worst_late_ns, lateness_ns)
-        news = output.executed is not None or output.state is not self._last_state
-        if self.alive or news or reasons:
+        now = output.state, output.source
+        if self.alive or output.executed is not None or now != self._last or reasons:
             self._say(now_ns, output)
-        self._last_state = output.state
+        self._last = now
 
     @property
     def alive(self) -> bool:

@@ -25,12 +25,17 @@ class Arbiter:
     The highest engaged source is in command, the policy when none is engaged. An engaged source
     stays in command when it falls silent: nothing falls back to the policy by itself.
 
+    The reset may command joints instead of the contract's actions.
+
     Args:
         contract: axis names and the control period.
         limits: timeouts.
+        joints: what a command of joints consists of; empty where the robot takes none.
     """
 
-    def __init__(self, contract: Contract, limits: SafetyLimits) -> None:
+    def __init__(
+        self, contract: Contract, limits: SafetyLimits, joints: Sequence[str] = ()
+    ) -> None:
         self.in_command = Source.POLICY
         self.executed_any = False  # since the arming
         self._engaged: set[Source] = set()
@@ -38,6 +43,8 @@ class Arbiter:
             source: Commands(place, contract.action.names, limits)
             for source, place in PLACES.items()
         }
+        self._joints = Commands("reset joints", joints, limits)
+        self._all = (*self._commands.values(), self._joints)
         self._spacing_ns = contract.period_ns // 2
         self._taken_ns: int | None = None
         self._fresh = Instant(0, 0)  # what the age of the last command counts from
@@ -50,7 +57,7 @@ class Arbiter:
         self._first_ns = nanoseconds(limits.first_command_timeout_s)
         self._stop_ns = nanoseconds(limits.stop_after_s)
         self._hold_ns = nanoseconds(limits.command_timeout_s)
-        for commands in self._commands.values():
+        for commands in self._all:
             commands.set_limits(limits)
 
     def begin(self, now: Instant) -> None:
@@ -61,7 +68,7 @@ class Arbiter:
 
     def refresh(self, now: Instant) -> None:
         """Forgets the commands from before ``now`` and counts their age from here."""
-        for commands in self._commands.values():
+        for commands in self._all:
             commands.reset(now)
         self._fresh = now
 
@@ -99,6 +106,12 @@ class Arbiter:
             stamp_ns, arrival, names, values
         )
 
+    def joints(
+        self, stamp_ns: int, arrival: Instant, names: Sequence[str], values: Sequence[float]
+    ) -> Refusal | None:
+        """Stores the reset's joint command, or says why not."""
+        return self._outranked(Source.RESET) or self._joints.base(stamp_ns, arrival, names, values)
+
     def residual(
         self, stamp_ns: int, arrival: Instant, names: Sequence[str], values: Sequence[float]
     ) -> Refusal | None:
@@ -111,6 +124,9 @@ class Arbiter:
         """The command to execute now, once; a refusal; None when there is none."""
         earliest = None if self._taken_ns is None else self._taken_ns + self._spacing_ns
         pair = self._commands[self.in_command].take(now, earliest)
+        if pair is None and self.in_command is Source.RESET:
+            pair = self._joints.take(now, earliest)
+            pair = pair._replace(joints=True) if isinstance(pair, Pair) else pair
         if isinstance(pair, Pair):
             self._taken_ns = pair.base.stamp_ns
             self.executed_any = True

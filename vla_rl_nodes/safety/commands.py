@@ -17,10 +17,14 @@ Array = NDArray[np.float64]
 
 
 class Pair(NamedTuple):
-    """A control tick's base action, and its residual [axes] where there is one."""
+    """A control tick's base action, and its residual [axes] where there is one.
+
+    ``joints`` says that it is the reset's absolute joint command and no action of the contract.
+    """
 
     base: Sample
     residual: Array | None
+    joints: bool = False
 
 
 class Commands:

@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_rl_nodes.contract.spec import Contract
+from vla_rl_nodes.contract.spec import Action, Contract
 from vla_rl_nodes.robots.kinematics import Kinematics
 from vla_rl_nodes.robots.model import Robot
 from vla_rl_nodes.safety.base_motion import BaseMotion
@@ -15,6 +15,7 @@ from vla_rl_nodes.safety.clearance import Clearance
 from vla_rl_nodes.safety.limits import SafetyLimits
 from vla_rl_nodes.safety.motion import Motion
 from vla_rl_nodes.safety.reasons import Reason
+from vla_rl_nodes.safety.reset_joints import joint_action
 from vla_rl_nodes.safety.state import Missed
 from vla_rl_nodes.safety.stop import Plan
 from vla_rl_nodes.safety.targets.make import make_target
@@ -84,24 +85,52 @@ class Drive:
         rates = contract.rates
         self._dt = 1.0 / rates.filter_hz
         self._ticks = rates.filter_hz // rates.policy_hz
-        self._axes = len(contract.action.axes)
+        self._robot, self._kinematics, self._clearance = robot, kinematics, clearance
+        self._contract, self._limits = contract, limits
         opening = None
         if robot.gripper is not None:
             opening = min(max(width, 0.0), robot.gripper.width_max)
-        action, ticks, dt = contract.action, self._ticks, self._dt
-        self._target: Target = make_target(
-            robot, kinematics, clearance, action, limits, ticks, dt, q, opening
-        )
+        self.by_joints = False  # whether the target is the reset's joints
+        self._target = self._make_target(contract.action, q, opening)
         self._motion: Moving
         if contract.action.kind == "base_velocity":
-            self._motion = BaseMotion(robot, limits, dt)
+            self._motion = BaseMotion(robot, limits, self._dt)
         else:
-            self._motion = Motion(robot, kinematics, clearance, limits, dt, q, opening, missed)
+            self._motion = Motion(
+                robot, kinematics, clearance, limits, self._dt, q, opening, missed
+            )
         self.moved = False  # whether anything was commanded to move yet
         self._settled = True
         self._retreat: int | None = None  # ticks gone of the retreat that is ordered
         self._retreat_ticks = 0
         self._pushed = 0  # ticks since giving way began
+
+    def _make_target(self, action: Action, q: Array, width: float | None) -> Target:
+        self._axes = len(action.axes)
+        return make_target(
+            self._robot, self._kinematics, self._clearance, action, self._limits, self._ticks,
+            self._dt, q, width,
+        )  # fmt: skip
+
+    def turn_to(self, joints: bool) -> bool:
+        """The coming actions are joint positions of the reset, or else those of the contract.
+
+        The target begins anew where the robot rests; False, and nothing has changed, while it
+        moves.
+
+        Raises:
+            InputError: the robot cannot be commanded so from here.
+        """
+        if joints == self.by_joints:
+            return True
+        if not self._motion.at_rest:
+            return False
+        action = joint_action(self._robot, self._contract) if joints else self._contract.action
+        assert action is not None  # whoever takes no joints has refused them
+        self._target = self._make_target(action, self._motion.q, self._target.width)
+        self._motion.restart_reference()
+        self.by_joints = joints
+        return True
 
     @property
     def q(self) -> Array:
@@ -135,6 +164,7 @@ class Drive:
 
     def tighten(self, limits: SafetyLimits) -> None:
         """Takes stricter limits, from the next tick on."""
+        self._limits = limits
         self._target.tighten(limits)
         self._motion.tighten(limits)
 

@@ -12,21 +12,21 @@ from vla_rl_nodes.contract.spec import Contract
 from vla_rl_nodes.errors import InputError
 from vla_rl_nodes.robots.kinematics import Kinematics
 from vla_rl_nodes.robots.model import Robot
-from vla_rl_nodes.safety.arbitration import Arbiter
 from vla_rl_nodes.safety.arming import starting_position
 from vla_rl_nodes.safety.check import check_settings
 from vla_rl_nodes.safety.clearance import Clearance
 from vla_rl_nodes.safety.course import Course
 from vla_rl_nodes.safety.drive import Drive
+from vla_rl_nodes.safety.execution import Execution
 from vla_rl_nodes.safety.guards import Guards
 from vla_rl_nodes.safety.inputs import Refusal, Vector
 from vla_rl_nodes.safety.limits import SafetyLimits
 from vla_rl_nodes.safety.output import Executed, FilterOutput
 from vla_rl_nodes.safety.reasons import NONE, Reason
-from vla_rl_nodes.safety.residuals import ActionBounds
 from vla_rl_nodes.safety.state import Instant, Missed, Problem, Source, State
 from vla_rl_nodes.safety.status import status_of, without_motion
 from vla_rl_nodes.safety.tightening import check_tightening
+from vla_rl_nodes.safety.waiting import Waiting
 
 __all__ = ["Executed", "FilterOutput", "Instant", "SafetyFilter", "Source", "State"]
 Array = NDArray[np.float64]
@@ -63,14 +63,15 @@ class SafetyFilter:
         self._clearance = Clearance(robot, limits)
         self._base = contract.action.kind == "base_velocity"
         self._guards = Guards(robot, limits, tracking=not self._base)
-        self._arbiter = Arbiter(contract, limits)
-        self._bounds = ActionBounds(robot, contract.action, limits)
+        self._waiting = Waiting(self._guards.deadman)
+        self._execution = Execution(robot, contract, limits)
+        self._arbiter = self._execution.arbiter
         self._course = Course()
         self._drive: Drive | None = None
         self._held: Array | None = None  # commanded last, over disarming too
         self._pose: Array | None = None
         self._now = Instant(0, 0)
-        self._paused = self._yielding = False
+        self._yielding = False
 
     @property
     def state(self) -> State:
@@ -91,6 +92,11 @@ class SafetyFilter:
     def reference_names(self) -> tuple[str, ...]:
         """Names of the components of an output's ``reference``; empty when disarmed."""
         return () if self._drive is None else self._drive.pose_names
+
+    @property
+    def joint_names(self) -> tuple[str, ...]:
+        """What a reset's joint command consists of; empty where the robot takes none."""
+        return self._execution.joint_names
 
     # --- orders
 
@@ -126,7 +132,8 @@ class SafetyFilter:
         self._arbiter.begin(now)
         self._course.begin()
         self._pose, self._now, self._held = self._drive.pose, now, q
-        self._paused = self._yielding = False
+        self._waiting.begin()
+        self._yielding = False
 
     def disarm(self) -> None:
         """Commands nothing more; a robot that moves follows its verified stop first."""
@@ -168,6 +175,10 @@ class SafetyFilter:
         """Takes the enabling switch's state."""
         self._guards.deadman.hear(held, now)
 
+    def pause(self, paused: bool) -> None:
+        """Comes to rest and takes no commands, whoever sends them, until the pause is over."""
+        self._waiting.paused = paused
+
     def tighten(self, limits: SafetyLimits) -> None:
         """Takes new limits: any while disarmed, otherwise only stricter ones.
 
@@ -183,8 +194,7 @@ class SafetyFilter:
             self._drive.tighten(limits)
         self._limits = limits
         self._guards.set_limits(limits, self._now)
-        self._arbiter.set_limits(limits)
-        self._bounds.set_limits(limits)
+        self._execution.set_limits(limits)
 
     # --- inputs
 
@@ -208,6 +218,21 @@ class SafetyFilter:
         return self._course.noted(
             self._unwilling(arrival)
             or self._arbiter.command(source, stamp_ns, arrival, names, values)
+        )
+
+    def joints(
+        self, stamp_ns: int, arrival: Instant, names: Sequence[str], values: Sequence[float]
+    ) -> Refusal | None:
+        """Takes the reset's absolute joint positions (rad) and opening (m); ``joint_names``.
+
+        They are executed from rest on: between them and the contract's actions, in which any
+        source commands, only a robot at rest changes.
+        """
+        if not self.joint_names:
+            said = "reset joints refused: this robot's actions are of its base"
+            return self._course.noted(Refusal(Reason.WRONG_NAMES, said))
+        return self._course.noted(
+            self._unwilling(arrival) or self._arbiter.joints(stamp_ns, arrival, names, values)
         )
 
     def residual(
@@ -297,13 +322,14 @@ class SafetyFilter:
                 course.reasons,
                 latched=self._guards.e_stop.latched,
                 halted=executed is not None
+                and not executed.joints
                 and without_motion(self._contract.action, executed.values),
             ),
             reasons=course.reasons,
             cause=course.cause,
             messages=tuple(course.messages),
             executed=executed,
-            reference=self._pose,
+            reference=None if self._drive is not None and self._drive.by_joints else self._pose,
             source=self._arbiter.in_command if course.taking else None,
         )
 
@@ -347,7 +373,7 @@ class SafetyFilter:
             drive.give_way(self._guards.wrench.way(), self._guards.wrench.rule.yield_speed)
             self._course.reasons |= drive.follow()
             return True, None
-        executed = self._execute(now, drive)
+        executed = self._execution.execute(now, drive, self._course)
         self._course.judge(self._arbiter, now)
         if self._course.state is State.STOPPING:
             return False, executed
@@ -355,35 +381,16 @@ class SafetyFilter:
         return True, executed
 
     def _waits(self, now: Instant, drive: Drive) -> bool:
-        """Whether the enabling switch keeps the robot at rest, or on its way there."""
-        released = self._guards.deadman.released(now)
-        if released:
-            self._course.reasons |= Reason.DEADMAN
-            if not self._paused:
-                self._course.messages.append("the enabling switch is not held: stopping, holding")
-        elif not self._paused or drive.at_rest:
-            self._paused = False
+        """Whether something keeps the robot at rest, or on its way there, for the time being."""
+        why, began = self._waiting.tick(now, drive.at_rest)
+        if why is None:
             return False
-        self._paused, self._course.state = True, State.HOLDING
+        self._course.reasons |= why.reason
+        if began:
+            self._course.messages.append(f"{why.message}: stopping, holding")
+        self._course.state = State.HOLDING
         self._arbiter.refresh(now)
         return True
-
-    def _execute(self, now: Instant, drive: Drive) -> Executed | None:
-        """Accepts this control tick's action, if there is one and it is still good."""
-        pair = self._arbiter.take(now)
-        if pair is None:
-            return None
-        if isinstance(pair, Refusal):
-            self._course.reasons |= pair.reason
-            self._course.messages.append(pair.message)
-            return None
-        action, reasons = self._bounds.bounded(pair.base.values, pair.residual)
-        accepted = drive.accept(action)
-        if pair.residual is not None:
-            self._bounds.accepted += 1
-        reasons |= accepted.reasons
-        self._course.reasons |= reasons
-        return Executed(pair.base.stamp_ns, accepted.values, reasons)
 
     def _fault(self, problem: Problem) -> None:
         """Stops for good, and not further than the stored stop goes."""
@@ -395,8 +402,9 @@ class SafetyFilter:
         """Why no command is taken now, whoever sends it."""
         if not self._course.taking:
             return Refusal(Reason.NOT_ARMED, f"the filter is {self.state}; arm it first")
-        if self._paused or self._guards.deadman.released(arrival):
-            return Refusal(Reason.DEADMAN, "the enabling switch is not held")
+        why = self._waiting.why(arrival)
+        if why is not None:
+            return Refusal(*why)
         if self._yielding:
             return Refusal(Reason.WRENCH, "the tool is giving way to a force")
         return None

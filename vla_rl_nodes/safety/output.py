@@ -17,11 +17,15 @@ Array = NDArray[np.float64]
 
 
 class Executed(NamedTuple):
-    """The action accepted for one control tick: its stamp, values [axes], why they differ."""
+    """The action accepted for one control tick: its stamp, values [axes], why they differ.
+
+    With ``joints`` the values are the reset's: the arm's joints (rad), then the opening (m).
+    """
 
     stamp_ns: int
     values: Array
     reasons: Reason
+    joints: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +44,8 @@ class FilterOutput:
         cause: why the filter is stopping, stopped or faulted; empty otherwise.
         messages: one line for each thing that began in this tick.
         executed: the action accepted in this tick, if any.
-        reference: the target's pose, see ``SafetyFilter.reference_names``; None when disarmed.
+        reference: the target's pose, see ``SafetyFilter.reference_names``; None when disarmed,
+            and while a reset commands joints.
         source: whose commands are taken now; None when nobody's are.
     """
 

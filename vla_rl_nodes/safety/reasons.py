@@ -37,6 +37,8 @@ class Reason(IntFlag):
     DEADMAN = 1 << 26  # the enabling switch is not held
     OUTRANKED = 1 << 27  # a source with precedence is in command
     DISARMED = 1 << 28  # an order to disarm while the arm moved
+    PAUSED = 1 << 29  # the episode is paused
+    IN_MOTION = 1 << 30  # between joints and the contract's actions only an arm at rest changes
 
 
 NONE = Reason(0)
