@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 LOCK := requirements.lock
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint $(LOCK)
 
-.PHONY: demo test bench policy lint clean
+.PHONY: demo test test-page bench policy lint clean
 
 demo: $(VENV)/run.stamp
 	$(BIN)/vla-rl demo --blackout 5 --out demo_output $(DEMO_ARGS)
@@ -16,6 +16,13 @@ test: $(VENV)/test.stamp lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile \
 		-m "not graph and not alone and not nightly" $(TEST_ARGS) || [ $$? -eq 5 ]
 	$(BIN)/python -m pytest -m "(graph or alone) and not nightly" $(TEST_ARGS) || [ $$? -eq 5 ]
+
+# The operator's page in a real browser, on a simulated robot. Chromium is the system's; as root of
+# a Debian machine it is installed.
+test-page: $(VENV)/test.stamp
+	command -v chromium || (apt-get update && apt-get install --yes chromium)
+	$(PIP) playwright
+	$(BIN)/python -m pytest -m browser test/browser $(TEST_ARGS)
 
 # Attacks on the safety filter, a million ticks for each robot, and what a tick costs; then the link
 # to the learner under 200 kills and cuts, and reading, converting, sampling and exporting.

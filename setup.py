@@ -9,11 +9,12 @@ HERE = Path(__file__).resolve().parent
 
 ROS_MESSAGES = [
     "std-msgs", "std-srvs", "sensor-msgs", "geometry-msgs", "trajectory-msgs", "diagnostic-msgs",
-    "rcl-interfaces", "visualization-msgs",
+    "rcl-interfaces", "visualization-msgs", "nav-msgs",
 ]  # fmt: skip
 NODES = [
     "camera_ingest", "proprio_ingest", "policy", "safety_filter", "episode", "recorder",
-    "sim_robot", "sim_cameras", "sim_expert", "vla_http", "replay_bridge",
+    "sim_robot", "sim_cameras", "sim_expert", "vla_http", "replay_bridge", "intervention",
+    "reset", "reward", "retry_monitor", "operator_page", "motion_paths", "sim_person", "keyboard",
 ]  # fmt: skip
 
 
@@ -34,7 +35,7 @@ setup(
     description="Real-robot reinforcement learning over ROS 2",
     license="Apache-2.0",
     packages=find_packages(include=[PACKAGE, f"{PACKAGE}.*"]),
-    package_data={PACKAGE: ["py.typed"]},
+    package_data={PACKAGE: ["py.typed", "operator/page/*"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
         (f"share/{PACKAGE}", ["package.xml"]),
@@ -55,6 +56,8 @@ setup(
         "learner": ["torch", "torchrl", "onnx", "h5py", "pyarrow", "google-crc32c"],
         # On an NVIDIA GPU; take plain onnxruntime out first, the two share one folder.
         "gpu": ["onnxruntime-gpu", "tensorrt", "cuda-bindings", "onnx"],
+        # The operator's page in a real browser; Chromium itself comes from the system.
+        "browser": ["playwright"],
         "dev": [
             "colcon-common-extensions", "hypothesis", "mcap-ros2-support", "mypy", "pytest",
             "pytest-xdist", "ruff", "scipy", "setuptools<80", "types-PyYAML",

@@ -34,6 +34,10 @@ def _nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         "controller": argument("controller"),
         "arming": argument("arming"),
     }
+    if argument("reset_mode"):
+        parameters["reset"] = {"mode": argument("reset_mode")}
+    if argument("reward"):
+        parameters["reward"] = {"reward": argument("reward")}
     namespace = argument("namespace") or load_contract(contract).robot
     return [
         Node(
@@ -48,6 +52,10 @@ def _nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
             sim=argument("sim") == "true",
             actor=actor,
             link=argument("link"),
+            intervention=argument("intervention"),
+            operator=argument("operator") == "true",
+            retries=argument("retries"),
+            view=argument("view") == "true",
             parameters=parameters,
         )
     ]
@@ -124,6 +132,42 @@ def generate_launch_description() -> LaunchDescription:
                 default_value="",
                 description="Settings of the link to the learner (config/link/robot.yaml is an"
                 " example); empty: episodes stay here.",
+            ),
+            DeclareLaunchArgument(
+                "intervention",
+                default_value="",
+                description="Devices by which a person takes over, of config/intervention, such"
+                " as spacemouse or gamepad,page; empty: none.",
+            ),
+            DeclareLaunchArgument(
+                "operator",
+                default_value="false",
+                choices=["true", "false"],
+                description="Whether the operator's page is served.",
+            ),
+            DeclareLaunchArgument(
+                "retries",
+                default_value="",
+                description="What to do when the policy gets stuck, of config/retries; empty:"
+                " nothing.",
+            ),
+            DeclareLaunchArgument(
+                "view",
+                default_value="false",
+                choices=["true", "false"],
+                description="Whether planned and executed paths are published for rviz.",
+            ),
+            DeclareLaunchArgument(
+                "reset_mode",
+                default_value="",
+                description="How episodes begin, as the reset node's parameter mode; empty: by"
+                " the simulator, or by the arm itself.",
+            ),
+            DeclareLaunchArgument(
+                "reward",
+                default_value="",
+                description="What gives reward and success, of config/rewards; empty: the"
+                " contract's.",
             ),
             OpaqueFunction(function=_nodes),
         ]

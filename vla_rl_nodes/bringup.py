@@ -25,6 +25,7 @@ from vla_rl_nodes.link.robot_settings import load_robot_settings
 Value = bool | int | float | str
 Actor = Literal["policy", "vla_http", "sim_expert"]
 ACTORS: tuple[Actor, ...] = get_args(Actor)
+PAGE = "page"  # the device that the operator's page is, of config/intervention
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,10 @@ def graph(
     sim: bool,
     actor: Actor = "policy",
     link: str = "",
+    intervention: str = "",
+    operator: bool = False,
+    retries: str = "",
+    view: bool = False,
     parameters: Mapping[str, Mapping[str, Value]] | None = None,
 ) -> list[NodeSpec]:
     """The nodes of one robot.
@@ -52,15 +57,37 @@ def graph(
             the simulation.
         link: settings of the link to the learner, a path; empty: there is none. The recorder gets
             the robot's name from them.
+        intervention: devices of config/intervention by which a person takes over, separated by
+            commas; empty: none.
+        operator: whether the operator's page is served; it brings its own device along.
+        retries: settings of config/retries for a policy that gets stuck; empty: nobody watches.
+        view: whether planned and executed paths are published for rviz.
         parameters: further parameters by executable.
 
     Raises:
         InputError: parameters for a node that is not in the graph, or bad settings of the link.
     """
-    names = ["camera_ingest", "proprio_ingest", "safety_filter", "episode", "recorder", actor]
+    names = [
+        "camera_ingest", "proprio_ingest", "safety_filter", "episode", "reset", "reward",
+        "recorder", actor,
+    ]  # fmt: skip
     if sim:
         names = ["sim_robot", "sim_cameras", *names]
-    further = dict(parameters or {})
+    further = {name: dict(values) for name, values in (parameters or {}).items()}
+    devices = [device.strip() for device in intervention.split(",") if device.strip()]
+    if operator and PAGE not in devices:
+        devices.append(PAGE)
+    for wanted, name, own in (
+        (bool(devices), "intervention", {"devices": ",".join(devices)}),
+        (operator, "operator_page", {}),
+        (bool(retries), "retry_monitor", {"retries": retries}),
+        (view, "motion_paths", {}),
+    ):
+        if wanted:
+            names.append(name)
+            further[name] = {**own, **further.get(name, {})}
+    # Without a simulator the arm goes to its start by itself.
+    further["reset"] = {"mode": "simulation" if sim else "start", **further.get("reset", {})}
     if link:
         names.append("replay_bridge")
         recorder = further.get("recorder", {})
@@ -169,15 +196,13 @@ class Processes(Closable):
         self._running.clear()
 
 
-def run_until_interrupted(contract: str, sim: bool, bags: Path, logs: Path, link: str) -> int:
+def run_until_interrupted(nodes: Sequence[NodeSpec], contract: str, logs: Path) -> int:
     """Runs a robot's graph until Ctrl-C, or until a node ends.
 
     Args:
-        contract: contract name or path.
-        sim: whether the simulated robot runs too.
-        bags: folder of the recorder.
+        nodes: what to run.
+        contract: contract name or path; its robot's name is the namespace.
         logs: folder of the nodes' logs.
-        link: settings of the link to the learner; empty: there is none.
 
     Returns:
         0 after Ctrl-C.
@@ -185,8 +210,6 @@ def run_until_interrupted(contract: str, sim: bool, bags: Path, logs: Path, link
     Raises:
         InputError: a node ended by itself; its log is named.
     """
-    recorder: dict[str, Value] = {"folder": str(bags.absolute())}
-    nodes = graph(contract, sim=sim, link=link, parameters={"recorder": recorder})
     namespace = load_contract(contract).robot
     with Processes(logs) as processes:
         processes.start(nodes, namespace)

@@ -91,13 +91,28 @@ def _add_up(commands: Any) -> None:
     parser.add_argument("--bags", type=Path, default=Path("bags/recorded"))
     parser.add_argument("--logs", type=Path, default=Path("log/vla_rl"))
     parser.add_argument("--link", type=Path, help="settings of the link to the learner")
+    parser.add_argument(
+        "--intervention", default="", help="devices by which a person takes over, with commas"
+    )
+    parser.add_argument("--operator", action="store_true", help="serve the operator's page")
+    parser.add_argument("--retries", default="", help="what to do when the policy gets stuck")
+    parser.add_argument("--view", action="store_true", help="publish paths for rviz")
 
 
 def _up(options: argparse.Namespace) -> int:
-    from vla_rl_nodes.bringup import run_until_interrupted
+    from vla_rl_nodes.bringup import graph, run_until_interrupted
 
-    link = "" if options.link is None else str(options.link.absolute())
-    return run_until_interrupted(options.contract, options.sim, options.bags, options.logs, link)
+    nodes = graph(
+        options.contract,
+        sim=options.sim,
+        link="" if options.link is None else str(options.link.absolute()),
+        intervention=options.intervention,
+        operator=options.operator,
+        retries=options.retries,
+        view=options.view,
+        parameters={"recorder": {"folder": str(options.bags.absolute())}},
+    )
+    return run_until_interrupted(nodes, options.contract, options.logs)
 
 
 def _add_doctor(commands: Any) -> None:

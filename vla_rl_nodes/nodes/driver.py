@@ -71,7 +71,7 @@ class Driver(Closable):
         self._reset = self.node.create_client(Trigger, "reset/request")
         self._parameters = {
             name: AsyncParameterClient(self.node, name)
-            for name in ("sim_robot", "sim_cameras", "episode")
+            for name in ("sim_cameras", "episode")
         }
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
@@ -137,7 +137,7 @@ class Driver(Closable):
         self.wait(lambda: self._steady_reports >= 4, timeout_s, "a simulation in real time")
 
     def set_parameter(self, node: str, name: str, value: bool | int) -> None:
-        """Sets a parameter of ``sim_robot``, ``sim_cameras`` or ``episode``.
+        """Sets a parameter of ``sim_cameras`` or ``episode``.
 
         Raises:
             InputError: the node refused it or did not answer.
@@ -150,7 +150,6 @@ class Driver(Closable):
 
     def start_episode(self, seed: int) -> str:
         """Seeds and starts an episode; returns its id while it is resetting."""
-        self.set_parameter("sim_robot", "seed", seed)
         self.set_parameter("episode", "seed", seed)
         future = self._start.call_async(Trigger.Request())
         self.wait(future.done, 5.0, "episode/start")

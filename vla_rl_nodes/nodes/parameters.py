@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from array import array
 from typing import Any
 
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rcl_interfaces.msg import (
+    FloatingPointRange,
+    IntegerRange,
+    ParameterDescriptor,
+    ParameterType,
+)
 from rclpy.exceptions import InvalidParameterTypeException, ParameterException
 from rclpy.node import Node
 
@@ -42,6 +48,12 @@ def number(
         description=description, read_only=read_only,
         floating_point_range=[FloatingPointRange(from_value=low, to_value=high, step=0.0)],
     )))  # fmt: skip
+
+
+def numbers(node: Node, name: str, description: str) -> list[float]:
+    """A list of floating-point numbers, empty at first, which may be set at any time."""
+    return list(_declare(node, name, array("d"), ParameterDescriptor(
+        description=description, type=ParameterType.PARAMETER_DOUBLE_ARRAY)))  # fmt: skip
 
 
 def _declare(node: Node, name: str, default: Any, descriptor: ParameterDescriptor) -> Any:

@@ -37,7 +37,12 @@ PROFILES = {
     "latched": (RECORD_LATCHED, Qos("reliable", "transient_local", "keep_last", 1)),
 }
 OPENING_S = 2.0  # that a bag may take to open without losing what comes meanwhile
-OUTCOME_VALUES = ("seed", "task", "robot", "contract", "contract_sha256", "reason")
+# What a bag's metadata tell of its episode, at its beginning and, as it was then, at its end.
+BEGUN_WITH = (
+    "seed", "task", "goal", "robot", "contract", "contract_sha256", "operator", "reset_mode",
+    "reset_attempts", "automatic",
+)  # fmt: skip
+ENDED_WITH = ("reason", "policy_version", "attempt", "discarded")
 
 
 class Recorder(LeanNode):
@@ -184,7 +189,7 @@ class Recorder(LeanNode):
 
     def _open(self, episode_id: str, event: Event, start_ns: int) -> None:
         """Begins a bag, with what was heard before and while it was opened. On the worker."""
-        metadata = {key: event.values.get(key, "") for key in OUTCOME_VALUES if key != "reason"}
+        metadata = {key: event.values.get(key, "") for key in BEGUN_WITH}
         metadata["namespace"] = self.get_namespace()
         if self._robot_name:
             metadata["robot_name"] = self._robot_name
@@ -216,10 +221,9 @@ class Recorder(LeanNode):
         if writer is None:
             return
         values = {} if outcome is None else outcome.values
-        closing = {
-            "reason": values.get("reason", "recording ended before an outcome"),
-            "policy_version": values.get("policy_version", ""),
-        }
+        closing = {key: values.get(key, "") for key in ENDED_WITH}
+        if outcome is None:
+            closing["reason"] = "recording ended before an outcome"
         ended = State.ABORTED.value if outcome is None else outcome.message
         try:
             manifest = writer.close(ended, closing)  # type: ignore[arg-type]

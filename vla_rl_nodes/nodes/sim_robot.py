@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from array import array
 from functools import partial
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import Vector3, Wrench, WrenchStamped
 from numpy.typing import NDArray
+from rclpy.parameter import Parameter
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import Trigger
@@ -31,11 +33,10 @@ from vla_rl_nodes.robots.load import load_robot
 from vla_rl_nodes.robots.model import Robot
 from vla_rl_nodes.sim.model import TIMESTEP_S
 from vla_rl_nodes.sim.scene import Scene, load_scene
-from vla_rl_nodes.sim.task import LiftPredicate
 from vla_rl_nodes.sim.world import World
 
 PERIOD_NS = 4_000_000  # joint states at 250 Hz
-SLOW_EVERY = 5  # gripper, wrench and reward at 50 Hz
+SLOW_EVERY = 5  # gripper and wrench at 50 Hz
 STATE_HZ = 30  # sim/state, and with it the cameras
 MOST_STEPS = 10  # made up after a pause: 20 ms; the rest of the pause is lost, and reported
 STEP_NS = round(TIMESTEP_S * 1e9)
@@ -56,7 +57,8 @@ def robot_and_scene(node: LeanNode) -> tuple[Robot, Scene]:
 class SimRobot(LeanNode):
     """Steps the physics in real time; a controller's last command is held for ever.
 
-    ``reset/request`` starts a new episode of the scene from the parameter ``seed``.
+    ``sim/reset`` puts everything where the parameter ``seed`` stands for; once after it was set,
+    where ``start_state`` says.
     """
 
     def __init__(self) -> None:
@@ -65,18 +67,16 @@ class SimRobot(LeanNode):
         self._seed = parameters.integer(
             self, "seed", 0, 0, 2**31 - 1, "Seed of the next reset.", read_only=False
         )
+        parameters.numbers(
+            self, "start_state",
+            "State for the next reset alone: values in the order of the names of sim/state, m and"
+            " rad; empty: drawn from the seed.",
+        )  # fmt: skip
         self.failed = False
-        self._robot, self._scene = robot, scene
+        self._robot = robot
         self._complaints = Complaints(self.get_logger())
         self._lock = threading.Lock()
         self._world = World(robot, scene, self._seed)
-        self._predicate: LiftPredicate | None = None
-        if scene.task is not None:
-            name = scene.task.object
-            resting = float(self._world.object_pose(name)[0][2])
-            self._predicate = LiftPredicate(
-                f"{name}_z", resting, scene.task.lift_m, scene.task.hold_s
-            )
         self._offer_topics()
         self._started_ns = time.monotonic_ns()
         self._steps = self._dropped_steps = self._ticks = self._states = 0
@@ -93,13 +93,11 @@ class SimRobot(LeanNode):
         self._joints = self.create_publisher(JointState, topics.joint_states, SENSOR)
         self._state = self.create_publisher(JointState, "sim/state", STREAM)
         self._status = self.create_publisher(DiagnosticArray, "sim/status", LATCHED)
-        self._gripper = self._wrench = self._reward = None
+        self._gripper = self._wrench = None
         if topics.gripper_joint_states is not None:
             self._gripper = self.create_publisher(JointState, topics.gripper_joint_states, SENSOR)
         if topics.wrench is not None:
             self._wrench = self.create_publisher(WrenchStamped, topics.wrench, SENSOR)
-        if self._predicate is not None:
-            self._reward = self.create_publisher(JointState, "reward", STREAM)
         self.create_subscription(
             Float64MultiArray, topics.position_command, self._hear_positions, COMMAND
         )
@@ -111,7 +109,7 @@ class SimRobot(LeanNode):
             self.create_subscription(
                 Float64MultiArray, topics.gripper_command, self._hear_gripper, COMMAND
             )
-        self.create_service(Trigger, "reset/request", self._reset)
+        self.create_service(Trigger, "sim/reset", self._reset)
 
     def close(self) -> None:
         """Stops the physics."""
@@ -166,25 +164,25 @@ class SimRobot(LeanNode):
             wrench.header.stamp = time_message(stamp)
             wrench.header.frame_id = self._robot.base_frame
             out.append((self._wrench, wrench))
-        if self._reward is not None and self._predicate is not None:
-            status = self._predicate.observe(world.time_s, *world.named_state())
-            values = [status.reward, float(status.success)]
-            message = vector_message(stamp, ["reward", "success"], values, "sim/predicate")
-            out.append((self._reward, message))
         return out
 
     def _reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         self._seed = int(self.get_parameter("seed").value)
+        start = list(self.get_parameter("start_state").value)
+        if start:  # good or bad, it is used once
+            self.set_parameters([Parameter("start_state", value=array("d"))])
         try:
             with self._lock:
-                self._world.reset(self._seed)
-                if self._predicate is not None:
-                    self._predicate.reset()
+                if start:
+                    self._world.put(self._world.names, start)
+                else:
+                    self._world.reset(self._seed)
         except InputError as error:
             response.success, response.message = False, str(error)
             return response
         self._report()
-        response.success, response.message = True, f"seed {self._seed}"
+        response.success = True
+        response.message = "start_state" if start else f"seed {self._seed}"
         return response
 
     def _hear_positions(self, message: Float64MultiArray) -> None:

@@ -80,12 +80,21 @@ def recorded_topics(
         ("policy/status", DiagnosticArray),
         ("intervention/command", JointState),
         ("intervention/active", Bool),
+        ("intervention/device", JointState),
+        ("intervention/status", DiagnosticArray),
         ("reset/command", JointState),
+        ("reset/joints", JointState),
         ("reset/active", Bool),
+        ("reset/executed", JointState),
+        ("retry/request", DiagnosticArray),
         ("safety/executed", JointState),
         ("safety/reference", JointState),
         ("safety/status", DiagnosticArray),
         ("reward", JointState),
+        ("success", JointState),
+        ("progress", JointState),
+        ("reward/status", DiagnosticArray),
+        ("retry/status", DiagnosticArray),
         ("sim/state", JointState),
         ("sim/status", DiagnosticArray),
     ):
@@ -95,5 +104,6 @@ def recorded_topics(
         Recorded("episode/state", DiagnosticArray, "latched"),
         Recorded("episode/label", DiagnosticArray, "latched"),
         Recorded("policy/bundle", DiagnosticArray, "latched"),
+        Recorded("reset/status", DiagnosticArray, "latched"),
     ]
     return found

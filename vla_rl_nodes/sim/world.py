@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import mujoco
@@ -46,7 +47,8 @@ class World:
         self.robot, self.scene = robot, scene
         self.model = build_model(robot, scene)
         self.data = mujoco.MjData(self.model)
-        self.names = StateLayout(self.model).names
+        self._layout = StateLayout(self.model)
+        self.names = self._layout.names
         self._kinematics = Kinematics(robot) if scene.tool_start is not None else None
         joints = [self.model.joint(name) for name in robot.joints]
         self._qpos = np.array([int(joint.qposadr[0]) for joint in joints])
@@ -98,6 +100,25 @@ class World:
         if self.robot.floating_base:
             self.data.qpos[2] += standing_lift(self.model, self.data, self._robot_bodies)
         self._controller.initialise(start.joints)
+        self._apply_commands()
+        mujoco.mj_forward(self.model, self.data)
+
+    def put(self, names: Sequence[str], values: Sequence[float] | Vector) -> None:
+        """A new episode from a named state, as :meth:`named_state` gives it: at rest, time 0.
+
+        The controllers take over there. What the state does not tell, such as forces of contacts,
+        settles in the first steps.
+
+        Raises:
+            InputError: see :meth:`vla_rl_nodes.sim.named_state.StateLayout.qpos`; the world stays
+                as it was.
+        """
+        qpos = self._layout.qpos(names, values)
+        mujoco.mj_resetData(self.model, self.data)
+        self.data.qpos[:] = qpos
+        if self._gripper is not None:
+            self._gripper.initialise(self.gripper_width)
+        self._controller.initialise(self.joint_positions)
         self._apply_commands()
         mujoco.mj_forward(self.model, self.data)
 
