@@ -34,17 +34,26 @@ class ActionCheck:
         self._bounds = subject.bounds
         self._most = np.array([subject.bounds.residual[n] for n in self._action.names])
         self._offered: OrderedDict[tuple[Source, int], Array] = OrderedDict()
+        self._joints: OrderedDict[int, Array] = OrderedDict()
+        self._ranges = subject.robot.position_min, subject.robot.position_max
         self._residuals = 0
 
     def restart(self) -> None:
         """The filter was armed."""
         self._offered.clear()
+        self._joints.clear()
 
     def base(self, source: Source, stamp_ns: int, values: Array) -> None:
         """A base action that was not refused."""
         self._offered[source, stamp_ns] = values
         if len(self._offered) > KEPT:
             self._offered.popitem(last=False)
+
+    def joints(self, stamp_ns: int, values: Array) -> None:
+        """Joints of a reset that were not refused."""
+        self._joints[stamp_ns] = values
+        if len(self._joints) > KEPT:
+            self._joints.popitem(last=False)
 
     def offered_residual(self) -> None:
         """A residual that may be accepted: the schedule goes by how many were."""
@@ -56,6 +65,9 @@ class ActionCheck:
         if executed is None:
             return
         values = np.asarray(executed.values)
+        if executed.joints:
+            self._check_joints(values, executed.stamp_ns, output.source, tick)
+            return
         action = self._action
         out = np.maximum(action.minimum - values, values - action.maximum)
         if not (out <= ROUNDING).all():
@@ -75,6 +87,18 @@ class ActionCheck:
         over = np.abs(values - cut) - share * self._most
         if not (over <= ROUNDING).all():
             self._report("residual", tick, over)
+
+    def _check_joints(
+        self, values: Array, stamp_ns: int, source: Source | None, tick: int
+    ) -> None:
+        """The reset alone commands joints, what it has offered, inside their ranges."""
+        low, high = self._ranges
+        arm = values[: len(low)]
+        out = np.maximum(low - arm, arm - high)
+        if not (out <= ROUNDING).all():
+            self._report("joint_range", tick, out[:1])
+        if source is not Source.RESET or stamp_ns not in self._joints:
+            self._report("unknown_action", tick, np.zeros(1))
 
     def _report(self, kind: str, tick: int, excess: Array) -> None:
         axis = int(np.argmax(np.nan_to_num(excess, nan=np.inf)))

@@ -25,6 +25,7 @@ from vla_rl_nodes.bench.safety.events import (
     Tighten,
     Tilt,
 )
+from vla_rl_nodes.bench.safety.resets import Joints, Pause
 from vla_rl_nodes.safety.state import Source
 
 Array = NDArray[np.float64]
@@ -39,17 +40,21 @@ class Attacker:
         axes: of an action.
         absolute: whether actions say where the joints go, not by how much.
         random: all that is drawn.
+        joints: how many a reset may command.
     """
 
-    def __init__(self, axes: int, absolute: bool, random: np.random.Generator) -> None:
+    def __init__(
+        self, axes: int, absolute: bool, random: np.random.Generator, joints: int
+    ) -> None:
         self._axes, self._absolute, self._random = axes, absolute, random
+        self._joints = joints
         self._styles: tuple[Callable[[int], Array], ...] = (
             self._extremes, self._bang_bang, self._walk, self._noise, self._chunks, self._one_axis,
         )  # fmt: skip
         self._troubles: tuple[Callable[[], Iterator[Event]], ...] = (
             self._flaw, self._skip, self._late, self._silence, self._clock, self._hand_over,
             self._press, self._let_go, self._push, self._tilt, self._stuck, self._disarm,
-            self._blind, self._stamps, self._tighten,
+            self._blind, self._stamps, self._tighten, self._reset, self._pause,
         )  # fmt: skip
 
     def scenario(self, events: int) -> Iterator[Event]:
@@ -160,6 +165,19 @@ class Attacker:
         drive = self._drive()
         yield Drive(drive.rows, source=other, rival=self._bang_bang(len(drive.rows)))
         yield Engage(other, False)
+
+    def _reset(self) -> Iterator[Event]:
+        """Joints to one place after the other, or all over the place."""
+        random = self._random
+        periods = int(random.integers(6, 40))
+        places = random.uniform(-0.05, 1.05, (int(random.integers(1, 5)), self._joints))
+        rows = places[np.arange(periods) * len(places) // periods]
+        flaw = float(random.choice((np.nan, np.inf, 1e9))) if random.random() < 0.15 else None
+        reach = float(random.choice((0.02, 0.1, 1.0)))
+        yield Joints(rows, reach, flaw, rival=bool(random.random() < 0.3))
+
+    def _pause(self) -> Iterator[Event]:
+        yield Pause(int(self._random.choice((0, 1, 5, 40))))
 
     def _press(self) -> Iterator[Event]:
         yield EStop(int(self._random.integers(0, 12)))

@@ -135,6 +135,13 @@ class Rig:
         self.actions.offered_residual()
         self.filter.residual(stamp, self.now, self.names, list(values))
 
+    def offer_joints(self, values: Sequence[float]) -> None:
+        """Absolute joints of the reset, stamped now."""
+        stamp, names = self.now.ros_ns, self.filter.joint_names
+        refusal = self.filter.joints(stamp, self.now, names, list(values))
+        if refusal is None:
+            self.actions.joints(stamp, np.array(values, dtype=np.float64))
+
     def engage(self, source: Source, engaged: bool) -> None:
         """A source takes command or gives it back."""
         self.filter.engage(source, engaged, self.now)

@@ -59,7 +59,8 @@ def run_round(subject: Subject, seed: tuple[int, ...], ticks: int, figures: Figu
     rig = Rig(subject, figures, int(random.integers(2**31)))
     places = starts(subject, random)
     action = subject.contract.action
-    attacker = Attacker(len(action.axes), action.kind == "joint_position", random)
+    absolute = action.kind == "joint_position"
+    attacker = Attacker(len(action.axes), absolute, random, len(subject.robot.joints))
     again = f"round {','.join(map(str, seed))} of {subject.name}"
     until = figures.ticks + ticks
     first = figures.ticks
