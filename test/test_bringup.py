@@ -40,6 +40,32 @@ def test_the_link_watches_the_recorders_folder_and_names_the_robot(tmp_path: Pat
     assert "replay_bridge" not in without
 
 
+def test_people_are_let_in_where_they_are_asked_for() -> None:
+    plain = [node.executable for node in graph("franka_pick", sim=True)]
+    assert {"reset", "reward"} <= set(plain)
+    assert not {"intervention", "operator_page", "retry_monitor", "motion_paths"} & set(plain)
+    asked = graph(
+        "franka_pick", sim=False, intervention="spacemouse, gamepad", operator=True,
+        retries="franka_pick", view=True, parameters={"intervention": {"mine": 1}},
+    )  # fmt: skip
+    by_name = {node.executable: node.parameters for node in asked}
+    assert by_name["intervention"]["devices"] == "spacemouse,gamepad,page"
+    assert by_name["intervention"]["mine"] == 1
+    assert by_name["retry_monitor"]["retries"] == "franka_pick"
+    assert {"operator_page", "motion_paths"} <= set(by_name)
+
+
+def test_without_a_simulator_the_arm_goes_to_its_start_by_itself() -> None:
+    modes = {
+        sim: next(n for n in graph("franka_pick", sim=sim) if n.executable == "reset")
+        for sim in (True, False)
+    }
+    assert modes[True].parameters["mode"] == "simulation"
+    assert modes[False].parameters["mode"] == "start"
+    chosen = graph("franka_pick", sim=True, parameters={"reset": {"mode": "person"}})
+    assert next(n for n in chosen if n.executable == "reset").parameters["mode"] == "person"
+
+
 def test_parameters_for_no_node_are_refused() -> None:
     with pytest.raises(InputError, match="is no node of this graph"):
         graph("franka_pick", sim=False, parameters={"sim_robot": {"seed": 1}})

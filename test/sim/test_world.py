@@ -221,3 +221,29 @@ def test_unknown_names_are_refused(world: World) -> None:
     go2 = World(load_robot("go2"), load_scene("floor"))
     with pytest.raises(InputError, match="no tool frame"):
         go2.tool_pose()
+
+
+def test_a_named_state_is_put_back_exactly_and_at_rest(world: World) -> None:
+    world.reset(7)
+    disturb(world)
+    names, values = world.named_state()
+    world.step(200)
+    world.put(tuple(reversed(names)), values[::-1])
+    assert world.named_state()[1].tobytes() == values.tobytes()
+    assert world.time_s == 0.0 and not world.data.qvel.any()
+    assert world.commanded_positions.tolist() == world.joint_positions.tolist()
+    world.step(SECOND)
+    # Its controllers hold what was put there; only the cube may settle.
+    arm = [names.index(name) for name in world.robot.joints]
+    assert np.abs(world.named_state()[1][arm] - values[arm]).max() < 2e-3
+
+
+def test_a_bad_named_state_leaves_the_world_as_it_was(world: World) -> None:
+    world.reset(7)
+    names, values = world.named_state()
+    broken = values.copy()
+    broken[0] = np.nan
+    for bad_names, bad in ((names, broken), (names[:-1], values[:-1]), (names, values[:-1])):
+        with pytest.raises(InputError, match="sim state"):
+            world.put(bad_names, bad)
+        assert world.named_state()[1].tobytes() == values.tobytes()

@@ -1,0 +1,132 @@
+"""The filter is armed for an episode and for a reset, once each, and by nothing else."""
+
+from __future__ import annotations
+
+import threading
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vla_rl_nodes.episodes.machine import State as Episode
+from vla_rl_nodes.errors import InputError
+from vla_rl_nodes.nodes.safety_arming import PATIENCE, Arming
+from vla_rl_nodes.safety.reasons import NONE, Reason
+from vla_rl_nodes.safety.state import Instant, State
+
+NOW = Instant(10**18, 0)
+
+
+class Filter:
+    """Counts what it is told to do."""
+
+    def __init__(self) -> None:
+        self.state, self.moved, self.paused = State.DISARMED, False, False
+        self.armed = self.disarmed = 0
+        self.refuse = False
+
+    def arm(self, now: Instant, q: Any, width: float) -> None:
+        if self.refuse:
+            raise InputError("arm", "the emergency stop is latched", "reset it")
+        self.state, self.armed = State.ARMED, self.armed + 1
+
+    def disarm(self) -> None:
+        self.state, self.disarmed = State.DISARMED, self.disarmed + 1
+
+    def pause(self, paused: bool) -> None:
+        self.paused = paused
+
+
+class Rig:
+    """An arming with everything around it."""
+
+    def __init__(self, mode: str = "episode") -> None:
+        self.filter, self.said = Filter(), []
+        self.episode = SimpleNamespace(state=Episode.IDLE, episode_id="", ready_ns=0, paused=False)
+        self.inputs = SimpleNamespace(
+            position=(NOW.ros_ns, np.zeros(7)), reset_active=False,
+            arm_position=lambda: np.zeros(7), gripper_width=lambda now_ns: 0.08,
+        )  # fmt: skip
+        node: Any = SimpleNamespace(create_service=lambda *args: None)
+        complaints: Any = SimpleNamespace(say=self.said.append)
+        parts: Any = self.filter, threading.Lock(), self.inputs, self.episode
+        self.arming = Arming(node, *parts, complaints, mode)
+
+    def tick(self, cause: Reason = NONE) -> State:
+        self.arming.follow_episode(NOW, cause)
+        return self.filter.state
+
+
+def test_a_reset_arms_between_episodes_and_its_end_disarms() -> None:
+    rig = Rig()
+    for state in (Episode.IDLE, Episode.RESETTING, Episode.SUCCESS, Episode.ABORTED):
+        rig.episode.state = state
+        assert rig.tick() is State.DISARMED
+        rig.inputs.reset_active = True
+        assert rig.tick() is State.ARMED
+        assert rig.tick() is State.ARMED
+        rig.inputs.reset_active = False
+        assert rig.tick() is State.DISARMED
+    assert rig.filter.armed == rig.filter.disarmed == 4
+
+
+def test_what_stops_a_reset_is_not_armed_again_until_it_ends() -> None:
+    rig = Rig()
+    rig.inputs.reset_active = True
+    assert rig.tick() is State.ARMED
+    rig.filter.state = State.STOPPED
+    for _ in range(5):
+        assert rig.tick(Reason.STALE_COMMAND) is State.STOPPED
+    assert rig.filter.armed == 1
+    rig.inputs.reset_active = False
+    rig.tick()
+    rig.inputs.reset_active = True
+    assert rig.tick() is State.ARMED
+
+
+def test_an_episode_that_becomes_ready_is_armed_anew_after_its_reset() -> None:
+    rig = Rig()
+    rig.episode.state, rig.episode.episode_id = Episode.RESETTING, "a"
+    rig.inputs.reset_active = True
+    assert rig.tick() is State.ARMED
+    rig.episode.state, rig.episode.ready_ns = Episode.READY, NOW.ros_ns
+    rig.inputs.reset_active = False
+    assert rig.tick() is State.ARMED  # nothing was measured since
+    rig.inputs.position = (NOW.ros_ns + 1, np.zeros(7))
+    assert rig.tick() is State.DISARMED
+    assert rig.tick() is State.ARMED
+    rig.episode.state = Episode.RUNNING
+    rig.inputs.reset_active = True  # a retreat in mid-episode
+    assert rig.tick() is State.ARMED
+    assert rig.filter.armed == 2
+    rig.episode.state, rig.inputs.reset_active = Episode.SUCCESS, False
+    assert rig.tick() is State.DISARMED
+
+
+def test_a_latched_e_stop_keeps_a_reset_from_arming_and_is_said() -> None:
+    rig = Rig()
+    rig.filter.refuse = rig.inputs.reset_active = True
+    for _ in range(PATIENCE + 2):
+        assert rig.tick() is State.DISARMED
+    assert "emergency stop" in str(rig.said[0])
+
+
+def test_with_arming_by_service_nothing_else_arms() -> None:
+    rig = Rig("service")
+    rig.inputs.reset_active = True
+    rig.episode.state, rig.episode.episode_id = Episode.READY, "a"
+    assert rig.tick() is State.DISARMED and rig.filter.armed == 0
+
+
+@pytest.mark.parametrize("state", list(Episode))
+def test_a_pause_holds_what_is_under_way_and_nothing_else(state: Episode) -> None:
+    for mode in ("episode", "service"):
+        rig = Rig(mode)
+        rig.episode.state, rig.episode.paused = state, True
+        rig.tick()
+        under_way = state in (Episode.RESETTING, Episode.READY, Episode.RUNNING)
+        assert rig.filter.paused is under_way
+        rig.episode.paused = False
+        rig.tick()
+        assert not rig.filter.paused
