@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from array import array
 from typing import Any
 
-from rcl_interfaces.msg import (
-    FloatingPointRange,
-    IntegerRange,
-    ParameterDescriptor,
-    ParameterType,
-)
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.exceptions import InvalidParameterTypeException, ParameterException
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 
 from vla_rl_nodes.errors import InputError
 
@@ -50,17 +45,23 @@ def number(
     )))  # fmt: skip
 
 
-def numbers(node: Node, name: str, description: str) -> list[float]:
+def numbers(node: Node, name: str, description: str) -> None:
     """A list of floating-point numbers, empty at first, which may be set at any time."""
-    return list(_declare(node, name, array("d"), ParameterDescriptor(
-        description=description, type=ParameterType.PARAMETER_DOUBLE_ARRAY)))  # fmt: skip
+    descriptor = ParameterDescriptor(description=description)
+    _declare(node, name, Parameter.Type.DOUBLE_ARRAY, descriptor)
+    clear_numbers(node, name)
+
+
+def clear_numbers(node: Node, name: str) -> None:
+    """Makes such a list empty: an empty Python list alone does not say of what it is."""
+    node.set_parameters([Parameter(name, Parameter.Type.DOUBLE_ARRAY, [])])
 
 
 def _declare(node: Node, name: str, default: Any, descriptor: ParameterDescriptor) -> Any:
     try:
         return node.declare_parameter(name, default, descriptor).value
     except (ParameterException, InvalidParameterTypeException, ValueError) as error:
-        expected = type(default).__name__
+        expected = getattr(default, "name", type(default).__name__).lower()
         raise InputError(
             f"{node.get_name()}: parameter {name}", str(error), f"give one {expected}"
         ) from error

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from array import array
 from functools import partial
 from typing import Any
 
@@ -13,7 +12,6 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import Vector3, Wrench, WrenchStamped
 from numpy.typing import NDArray
-from rclpy.parameter import Parameter
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import Trigger
@@ -170,7 +168,7 @@ class SimRobot(LeanNode):
         self._seed = int(self.get_parameter("seed").value)
         start = list(self.get_parameter("start_state").value)
         if start:  # good or bad, it is used once
-            self.set_parameters([Parameter("start_state", value=array("d"))])
+            parameters.clear_numbers(self, "start_state")
         try:
             with self._lock:
                 if start:
