@@ -274,8 +274,8 @@ def test_a_robot_that_is_commanded_by_its_base_takes_no_joints() -> None:
         {**franka.model_dump(), "robot": "go2", "action": action}
     )
     base = {
-        "velocity": [1.0, 0.5, 1.0], "acceleration": [1.0, 1.0, 2.0], "jerk": [200.0, 200.0, 400.0],
-        "timeout_s": 0.5,
+        "velocity": [1.0, 0.5, 1.0], "acceleration": [1.0, 1.0, 2.0],
+        "jerk": [200.0, 200.0, 400.0], "timeout_s": 0.5,
     }  # fmt: skip
     topics = {**robot.topics.model_dump(), "twist_command": "cmd_vel"}
     robot = type(robot).model_validate(

@@ -70,8 +70,7 @@ class Driver(Closable):
         self._abort = self.node.create_client(Trigger, "episode/abort")
         self._reset = self.node.create_client(Trigger, "reset/request")
         self._parameters = {
-            name: AsyncParameterClient(self.node, name)
-            for name in ("sim_cameras", "episode")
+            name: AsyncParameterClient(self.node, name) for name in ("sim_cameras", "episode")
         }
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)

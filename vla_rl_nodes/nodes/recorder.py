@@ -37,12 +37,12 @@ PROFILES = {
     "latched": (RECORD_LATCHED, Qos("reliable", "transient_local", "keep_last", 1)),
 }
 OPENING_S = 2.0  # that a bag may take to open without losing what comes meanwhile
-# What a bag's metadata tell of its episode, at its beginning and, as it was then, at its end.
+# What a bag's metadata tell of its episode: what is settled when it begins, and what its end was.
 BEGUN_WITH = (
     "seed", "task", "goal", "robot", "contract", "contract_sha256", "operator", "reset_mode",
-    "reset_attempts", "automatic",
+    "reset_attempts", "time_limit_s",
 )  # fmt: skip
-ENDED_WITH = ("reason", "policy_version", "attempt", "discarded")
+ENDED_WITH = ("reason", "policy_version", "attempt", "retry_cause", "discarded")
 
 
 class Recorder(LeanNode):
