@@ -61,6 +61,23 @@ def test_a_snapshot_is_no_episode_and_no_fault(tmp_path: Path) -> None:
     assert findings.closed == [] and findings.unfit == {}
 
 
+@pytest.mark.parametrize(("said", "sent"), [("1", False), ("yes", False), ("0", True), ("", True)])
+def test_what_an_operator_discarded_stays_on_the_robot(
+    tmp_path: Path, said: str, sent: bool
+) -> None:
+    folder = bag(tmp_path, "a")
+    manifest = load_manifest(folder)
+    assert manifest is not None
+    marked = manifest.model_copy(update={"metadata": {**manifest.metadata, "discarded": said}})
+    save_manifest(folder, marked)
+    bags = BagsFolder(tmp_path)
+    for look in range(2):
+        findings = bags.look()
+        assert len(findings.closed) == (sent and look == 0)
+        assert findings.unfit == {} and findings.folders == {"a"}
+    assert (folder / "a.mcap").is_file()
+
+
 def test_a_bag_being_recorded_is_no_fault_until_it_is_left_alone(tmp_path: Path) -> None:
     clock = Clock()
     bags = BagsFolder(tmp_path, clock)

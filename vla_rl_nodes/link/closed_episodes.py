@@ -12,6 +12,7 @@ from pathlib import Path
 
 from vla_rl_nodes.bags.manifest import MANIFEST, Manifest, load_manifest
 from vla_rl_nodes.bags.snapshot import SNAPSHOT_KIND
+from vla_rl_nodes.episodes.discarded import is_discarded
 from vla_rl_nodes.errors import InputError
 
 LARGEST_MANIFEST = 1 << 20
@@ -128,7 +129,9 @@ class BagsFolder:
         except InputError as error:
             self._unfit[name] = str(error)
             return
-        if episode.manifest.metadata.get("kind") != SNAPSHOT_KIND:  # those stay on the robot
+        metadata = episode.manifest.metadata
+        # Snapshots, and what an operator threw away, stay on the robot.
+        if metadata.get("kind") != SNAPSHOT_KIND and not is_discarded(metadata):
             findings.closed.append(episode)
 
     def _wait_for_manifest(self, name: str, folder: Path) -> None:

@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import sys
+import time
 import uuid
 from functools import partial
 
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.task import Future
 from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
 
-from vla_rl_nodes.contract.decode import named_vector
+from vla_rl_nodes.contract.decode import named_vector, stamp_ns
 from vla_rl_nodes.contract.load import load_contract
-from vla_rl_nodes.episodes.machine import OUTCOMES, EpisodeMachine, State
+from vla_rl_nodes.episodes.automatic import Automatic
+from vla_rl_nodes.episodes.discarded import DISCARDED
+from vla_rl_nodes.episodes.machine import (
+    FILTER,
+    OUTCOMES,
+    POLICY,
+    Cause,
+    EpisodeMachine,
+    State,
+)
+from vla_rl_nodes.episodes.reset_answer import ResetAnswer, reset_answer
+from vla_rl_nodes.episodes.words import one_line
 from vla_rl_nodes.errors import InputError
-from vla_rl_nodes.nodes import parameters
 from vla_rl_nodes.nodes.complaints import Complaints
+from vla_rl_nodes.nodes.episode_parameters import EpisodeParameters
+from vla_rl_nodes.nodes.episode_resets import ResetCalls
 from vla_rl_nodes.nodes.episode_state import TOPIC
 from vla_rl_nodes.nodes.event import WARN, Event, from_message, to_message
 from vla_rl_nodes.nodes.lean_node import LeanNode
@@ -24,6 +36,7 @@ from vla_rl_nodes.nodes.qos import LATCHED, STREAM
 from vla_rl_nodes.nodes.spin import spin
 
 CHECK_PERIOD_S = 0.02
+SERVICES = ("start", "success", "failure", "abort", "discard", "pause", "resume")
 
 
 class Episode(LeanNode):
@@ -31,170 +44,303 @@ class Episode(LeanNode):
 
     ``episode/start`` asks ``reset/request`` for a reset, waits until the recorder is recording
     and the filter is armed, then runs. The outcome comes from ``reward`` (its ``success``), from
-    the operator's services, from the time limit, or from silence or a fault.
+    the operator's services, from the time limit, or from silence or a fault. In between the
+    operator may pause, and ``retry/request`` may ask for a retreat, for help or for the end.
     """
 
     def __init__(self) -> None:
         super().__init__("episode")
-        self._contract = load_contract(
-            parameters.text(self, "contract", "franka_pick", "Contract name or path.")
-        )
-        self._recorded = parameters.flag(
-            self, "require_recorder", True, "Run only while the recorder records."
-        )
-        parameters.integer(
-            self, "seed", -1, -1, 2**31 - 1, "Seed told with the next episode; -1: none.",
-            read_only=False,
-        )  # fmt: skip
+        self._settings = EpisodeParameters(self, self._parameters_set)
+        self._contract = load_contract(self._settings.contract)
         self._complaints = Complaints(self.get_logger())
-        self._machine = EpisodeMachine(self._contract.episode.time_limit_s)
+        self._machine = EpisodeMachine(self._contract.episode.time_limit_s, self._settings.watch)
+        self._automatic = Automatic(self._settings.automatic_pause_s, self._settings.aborts_max)
+        self._automatic.enabled = self._settings.automatic
+        self._told = self._settings.told()
+        self._reset: ResetAnswer | None = None
         self._episode_id = ""
         self._started_ns = 0
         self._policy_version = ""
         self._recording_id = ""
-        self._reset_asked = False
         self._ready_ns = 0
+        self._counts_from_ns = 0  # what the reward saw before says nothing of the policy
         self._filter_armed = False
+        self._person_in_command = False
+        self._last: tuple[State, str] = State.IDLE, ""
         self._state_publisher = self.create_publisher(DiagnosticArray, TOPIC, LATCHED)
         self._label = self.create_publisher(DiagnosticArray, "episode/label", LATCHED)
-        self._reset = self.create_client(Trigger, "reset/request")
-        for name in ("start", "success", "failure", "abort"):
-            handler = partial(self._serve, name)
-            self.create_service(Trigger, f"episode/{name}", handler)
-        self.create_subscription(DiagnosticArray, "policy/status", self._policy, STREAM)
-        self.create_subscription(DiagnosticArray, "safety/status", self._safety, STREAM)
-        self.create_subscription(DiagnosticArray, "recorder/status", self._recorder, LATCHED)
-        self.create_subscription(JointState, "reward", self._reward, STREAM)
+        self._resets = ResetCalls(self)
+        for name in SERVICES:
+            self.create_service(Trigger, f"episode/{name}", partial(self._serve, name))
+        for topic, handler, profile in (
+            ("policy/status", self._hear_policy, STREAM),
+            ("safety/status", self._hear_filter, STREAM),
+            ("retry/request", self._hear_retry, STREAM),
+            ("intervention/status", self._hear_intervention, STREAM),
+            ("recorder/status", self._hear_recorder, LATCHED),
+            ("reset/status", self._hear_reset, LATCHED),
+        ):
+            self.create_subscription(DiagnosticArray, topic, handler, profile)
+        self.create_subscription(JointState, "reward", self._hear_reward, STREAM)
         self.create_timer(CHECK_PERIOD_S, self._check)
         self._publish()
 
     def _now(self) -> int:
         return int(self.get_clock().now().nanoseconds)
 
+    # --- the operator
+
     def _serve(
         self, name: str, request: Trigger.Request, response: Trigger.Response
     ) -> Trigger.Response:
-        now, before = self._now(), self._machine.state
+        now, machine = time.monotonic_ns(), self._machine
+        refused = f"not while {self._words()}"
         if name == "start":
-            done = self._machine.start(now)
-            if done:
-                self._begin(now)
+            done = self._start(now, by_operator=True)
+        elif name == "pause":
+            done = machine.pause(now)
+        elif name == "resume":
+            done = machine.resume(now)
+            self._automatic.resumed(now)
+        elif name == "discard":
+            done = machine.discard(now)
         else:
             outcome = {
                 "success": State.SUCCESS, "failure": State.FAILURE, "abort": State.ABORTED,
             }[name]  # fmt: skip
-            done = self._machine.end(outcome, now, "operator")
+            done = machine.end(outcome, now, "operator", Cause.OPERATOR)
         response.success = done
-        response.message = (
-            self._episode_id if done else f"not while {before.value}; wait for another state"
-        )
+        response.message = self._episode_id if done else refused
         if done:
-            self._publish()
+            self._changed()
         return response
 
-    def _begin(self, now: int) -> None:
-        self._started_ns = now
+    def _words(self) -> str:
+        """The state as an operator reads it."""
+        machine = self._machine
+        if machine.state in OUTCOMES:
+            return f"{machine.state.value}: an outcome is final"
+        also = (("paused", machine.paused), ("retreating", machine.retreating))
+        return " and ".join([machine.state.value, *(word for word, so in also if so)])
+
+    def _start(self, now: int, by_operator: bool) -> bool:
+        if not self._machine.start(now):
+            return False
+        self._automatic.started(by_operator)
+        self._told, self._reset = self._settings.told(), None
+        self._started_ns = self._now()
         # Sortable by start, unique across robots and restarts.
-        self._episode_id = f"{now // 1_000_000}-{uuid.uuid4().hex[:8]}"
-        self._reset_asked = False
-        self._ask_reset()
+        self._episode_id = f"{self._started_ns // 1_000_000}-{uuid.uuid4().hex[:8]}"
+        self._policy_version = ""
+        self._resets.ask("request", partial(self._reset_over, self._episode_id))
+        return True
 
-    def _ask_reset(self) -> None:
-        """Asks once, as soon as somebody offers it: discovery can lag behind the operator."""
-        if self._reset_asked or not self._reset.service_is_ready():
-            return
-        self._reset_asked = True
-        self._reset.call_async(Trigger.Request()).add_done_callback(
-            partial(self._reset_done, self._episode_id)
-        )
+    def _parameters_set(self) -> None:
+        self._automatic.enabled = self._settings.automatic
+        self._automatic.pause_s = self._settings.automatic_pause_s
+        if self._machine.state is State.IDLE:
+            self._told = self._settings.told()
+        self._publish()
 
-    def _reset_done(self, episode_id: str, future: Future) -> None:
+    # --- the reset
+
+    def _reset_over(self, episode_id: str, succeeded: bool, said: str) -> None:
         if episode_id != self._episode_id:
             return
-        result = future.result()
-        succeeded = result is not None and result.success
-        reason = "" if result is None else result.message
+        if succeeded:
+            try:
+                self._reset = reset_answer(said)
+            except InputError as error:
+                succeeded, said = False, str(error)
         self._ready_ns, self._filter_armed = self._now(), False
-        if self._machine.reset_done(self._ready_ns, succeeded, reason):
-            self._publish()
+        if self._machine.reset_done(time.monotonic_ns(), succeeded, one_line(said)):
+            self._changed()
 
-    def _policy(self, message: DiagnosticArray) -> None:
+    def _retreat_over(self, episode_id: str, succeeded: bool, said: str) -> None:
+        if episode_id != self._episode_id:
+            return
+        if self._machine.retreated(time.monotonic_ns(), succeeded, one_line(said)):
+            self._changed()
+
+    def _hear_reset(self, message: DiagnosticArray) -> None:
+        event = from_message(message, "reset/status", self._complaints)
+        if event is None or event.values.get("episode_id") != self._episode_id:
+            return
+        self._machine.reset_heard(time.monotonic_ns(), event.message == "asking")
+
+    # --- what an episode needs
+
+    def _hear_policy(self, message: DiagnosticArray) -> None:
         event = from_message(message, "policy/status", self._complaints)
         if event is None or event.values.get("episode_id") != self._episode_id:
             return
         self._policy_version = event.hardware_id
-        self._machine.heard("policy", self._now())
+        self._machine.heard(POLICY, time.monotonic_ns())
 
-    def _safety(self, message: DiagnosticArray) -> None:
+    def _hear_filter(self, message: DiagnosticArray) -> None:
         event = from_message(message, "safety/status", self._complaints)
         if event is None:
             return
-        state = event.message
-        self._machine.heard("safety filter", self._now())
+        state, reasons = event.message, event.values.get("reasons", "")
+        self._machine.heard(FILTER, time.monotonic_ns())
         self._filter_armed = state in ("armed", "holding") and event.stamp_ns > self._ready_ns
+        stop = "e_stop" in reasons.split(",")
+        if stop or state == "faulted":
+            self._stop_automatic(f"safety filter {state}: {one_line(reasons)}")
         if self._machine.state is State.RUNNING and state in ("faulted", "stopped", "disarmed"):
-            reason = event.values.get("reasons", "") or "told to"
-            if self._machine.end(State.ABORTED, self._now(), f"safety filter {state}: {reason}"):
-                self._publish()
+            said = f"safety filter {state}: {one_line(reasons) or 'told to'}"
+            # Whoever stopped it by hand does not want the next episode to begin by itself.
+            cause = Cause.FAULT if state == "stopped" and not stop else Cause.STOP
+            self._end(State.ABORTED, said, cause)
 
-    def _recorder(self, message: DiagnosticArray) -> None:
+    def _hear_recorder(self, message: DiagnosticArray) -> None:
         event = from_message(message, "recorder/status", self._complaints)
         if event is None:
             return
         self._recording_id = (
             event.values.get("episode_id", "") if event.message == "recording" else ""
         )
-        if (
-            self._machine.state is State.RUNNING
-            and self._recorded
-            and self._recording_id != self._episode_id
-            and self._machine.end(State.ABORTED, self._now(), "the recorder stopped")
-        ):
-            self._publish()
+        required = self._settings.require_recorder and self._recording_id != self._episode_id
+        if self._machine.state is State.RUNNING and required:
+            self._end(State.ABORTED, "the recorder stopped", Cause.FAULT)
 
-    def _reward(self, message: JointState) -> None:
+    def _hear_reward(self, message: JointState) -> None:
         try:
             success = named_vector(message, ["success"], "reward")[0]
+            if not 0.0 <= success <= 1.0:
+                raise InputError("reward", f"success is {success:g}", "publish 0 to 1")
         except InputError as error:
             self._complaints.say(error)
             return
-        stamp = message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
-        if success < 1.0 or stamp < self._started_ns or stamp > self._now():
+        held = self._machine.paused or self._machine.retreating
+        if success < 1.0 or held or not self._counts_from_ns <= stamp_ns(message) <= self._now():
             return
-        if self._machine.end(State.SUCCESS, self._now(), message.header.frame_id or "reward"):
-            self._publish()
+        self._end(State.SUCCESS, one_line(message.header.frame_id) or "reward", Cause.TASK)
+
+    def _hear_intervention(self, message: DiagnosticArray) -> None:
+        event = from_message(message, "intervention/status", self._complaints)
+        if event is None:
+            return
+        self._person_in_command = event.message == "active"
+        if not self._person_in_command or event.values.get("episode_id") != self._episode_id:
+            return
+        now, retreating = time.monotonic_ns(), self._machine.retreating
+        if self._machine.taken_over(now):
+            if retreating:
+                self._resets.give_up(now)
+            self._changed()
+
+    def _hear_retry(self, message: DiagnosticArray) -> None:
+        event = from_message(message, "retry/request", self._complaints)
+        if event is None:
+            return
+        values, machine = event.values, self._machine
+        known = (values.get("episode_id"), values.get("attempt"))
+        if known != (self._episode_id, str(machine.attempt)) or self._person_in_command:
+            self._complaints.say(
+                "retry/request: is not of this attempt, or a person is in command; ignored",
+                kind="retry foreign",
+            )
+            return
+        now, cause = time.monotonic_ns(), one_line(values.get("cause", "")) or "no cause given"
+        if event.message == "retry":
+            done = machine.retreat(now, cause)
+            if done:
+                self._resets.ask("retreat", partial(self._retreat_over, self._episode_id))
+        elif event.message == "help":
+            done = machine.ask_help(now, cause)
+        elif event.message == "abort":
+            running = machine.state is State.RUNNING
+            done = running and machine.end(State.ABORTED, now, f"given up: {cause}", Cause.FAULT)
+        else:
+            self._complaints.say(
+                f"retry/request: '{event.message[:40]}' is none of retry, help and abort;"
+                " check who sends it"
+            )
+            return
+        if done:
+            self._changed()
+
+    # --- time
 
     def _check(self) -> None:
-        now = self._now()
-        if self._machine.state is State.RESETTING:
-            self._ask_reset()
-        changed = self._machine.tick(now)
-        recording = not self._recorded or self._recording_id == self._episode_id
-        if self._machine.state is State.READY and recording and self._filter_armed:
-            changed = self._machine.run(now) or changed
+        now, machine = time.monotonic_ns(), self._machine
+        self._resets.tick(now)
+        changed = machine.tick(now)
+        recording = not self._settings.require_recorder or (self._recording_id == self._episode_id)
+        if machine.state is State.READY and recording and self._filter_armed:
+            changed = machine.run(now) or changed
+        if machine.state in OUTCOMES and not machine.paused and self._automatic.due(now):
+            if self._settings.count_seed_up():
+                changed = self._start(now, by_operator=False) or changed
+            else:
+                self._stop_automatic("there is no higher seed")
         if changed:
+            self._changed()
+
+    def _end(self, outcome: State, reason: str, cause: Cause) -> None:
+        if self._machine.end(outcome, time.monotonic_ns(), reason, cause):
+            self._changed()
+
+    def _stop_automatic(self, reason: str) -> None:
+        before = self._automatic.off
+        self._automatic.stop(reason)
+        if self._automatic.off != before:
             self._publish()
 
-    def _publish(self) -> None:
+    def _changed(self) -> None:
+        """What follows from the machine's new state, and the word to everybody."""
         machine = self._machine
+        now = time.monotonic_ns()
+        if machine.state is State.RUNNING and not machine.paused and not machine.retreating:
+            self._counts_from_ns = self._now()
+        if (machine.state, self._episode_id) != self._last:
+            self._last = machine.state, self._episode_id
+            if machine.state in OUTCOMES:
+                self._resets.give_up(now)
+                self._automatic.ended(machine.state, machine.cause, machine.reason, now)
+                self._label.publish(self._publish())
+                said = f"{self._episode_id}: {machine.state.value} ({machine.reason})"
+                self.get_logger().info(said)
+                return
+        self._publish()
+
+    def _publish(self) -> DiagnosticArray:
+        message = to_message(self._event())
+        self._state_publisher.publish(message)
+        return message
+
+    def _event(self) -> Event:
+        machine, told, reset = self._machine, self._told, self._reset
+        off = self._automatic.off
+        if not off and self._automatic.enabled and machine.paused:
+            off = "paused by the operator"
         values = {
             "episode_id": self._episode_id,
-            "seed": str(self.get_parameter("seed").value),
+            "seed": str(told.seed),
             "task": self._contract.task,
+            "goal": told.goal,
             "robot": self._contract.robot,
             "contract": self._contract.name,
             "contract_sha256": self._contract.sha256,
             "policy_version": self._policy_version,
+            "operator": told.operator,
             "started_ns": str(self._started_ns),
+            "time_limit_s": f"{machine.time_limit_s:g}",
+            "reset_mode": told.reset_mode if reset is None else reset.mode,
+            "reset_attempts": "" if reset is None else str(reset.attempts),
+            "attempt": str(machine.attempt),
+            "retry_cause": machine.retry_cause,
+            "retreating": str(int(machine.retreating)),
+            "paused": str(int(machine.paused)),
+            DISCARDED: str(int(machine.discarded)),
+            "help": machine.help,
+            "automatic": str(int(self._automatic.enabled)),
+            "automatic_off": off,
             "reason": machine.reason,
         }
-        level = WARN if machine.state is State.ABORTED else b"\x00"
-        stamp = self._now()
-        event = Event("episode", machine.state.value, values, "", level, stamp)
-        self._state_publisher.publish(to_message(event))
-        if machine.state in OUTCOMES:
-            self._label.publish(to_message(event))
-            self.get_logger().info(f"{self._episode_id}: {machine.state.value} ({machine.reason})")
+        level = WARN if machine.state is State.ABORTED or machine.help else b"\x00"
+        return Event("episode", machine.state.value, values, "", level, self._now())
 
 
 def main(args: list[str] | None = None) -> int:

@@ -53,6 +53,8 @@ class Step:
 class StepNode(LeanNode, ABC):
     """Ticks at the contract's policy rate while an episode runs.
 
+    While the episode is paused it does not step, and says nothing.
+
     Every tick's ``policy/status`` carries the stamps that the observation was built from and its
     hash, which is how a bag can show that it rebuilds what the policy saw.
     """
@@ -95,7 +97,7 @@ class StepNode(LeanNode, ABC):
         """Decides one tick, in the tick's thread, from the observation at ``stamp`` (ns)."""
 
     def episode_changed(self, state: State, event: Event) -> None:
-        """Called in the executor's thread with every state of an episode."""
+        """Called in the executor's thread; see :class:`EpisodeState`."""
         return
 
     @property
@@ -127,6 +129,8 @@ class StepNode(LeanNode, ABC):
         episode_id = self._episode.running_id
         if episode_id is None:
             self._seen_episode = None
+            return
+        if self._episode.paused:
             return
         if episode_id != self._seen_episode:
             self.start_episode(episode_id)

@@ -14,9 +14,11 @@ from vla_rl_nodes.bags.reader import EpisodeReader
 from vla_rl_nodes.bags.salvage import SALVAGED_FROM
 from vla_rl_nodes.contract.observation import Observation
 from vla_rl_nodes.contract.spec import Contract
+from vla_rl_nodes.episodes.discarded import DISCARDED, is_discarded
 from vla_rl_nodes.errors import InputError
 from vla_rl_nodes.replay.episode import (
     FIELDS,
+    NO_REWARD,
     EpisodeData,
     EpisodeHeader,
     Transitions,
@@ -24,9 +26,18 @@ from vla_rl_nodes.replay.episode import (
     content_sha256,
 )
 from vla_rl_nodes.replay.folder import write_episode
+from vla_rl_nodes.replay.held import read_held
 from vla_rl_nodes.replay.interventions import edges
 from vla_rl_nodes.replay.labels import chunks_at, privileged_at, reasons_at
-from vla_rl_nodes.replay.observe import Rebuilt, Unbuilt, by_rule, read_samples, rebuild
+from vla_rl_nodes.replay.observe import (
+    Match,
+    Rebuilt,
+    StreamSamples,
+    Unbuilt,
+    by_rule,
+    read_samples,
+    rebuild,
+)
 from vla_rl_nodes.replay.outcome import Ending, ends, read_ending, read_rewards
 from vla_rl_nodes.replay.recording import (
     INTERVENTION_COMMAND,
@@ -39,19 +50,23 @@ from vla_rl_nodes.replay.recording import (
     replay_topics,
 )
 from vla_rl_nodes.replay.start_state import StartState, measured_joints, start_state
-from vla_rl_nodes.replay.steps import Tick, actions_at, read_ticks
+from vla_rl_nodes.replay.steps import ABSENT, Tick, actions_at, read_ticks
 
 # Of what a bag says of its episode, what the header says in a field of its own.
 _OWN_FIELD = {
     "episode_id", "outcome", "reason", "seed", "task", "goal", "robot", "contract",
-    "contract_sha256", "policy_version", SALVAGED_FROM,
+    "contract_sha256", "policy_version", SALVAGED_FROM, DISCARDED,
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class _Steps:
     """The steps that are kept: ticks and what they saw [T], the last observation, the count of
-    what was left out and why, and whether the last step is the one that ended the episode."""
+    what was left out and why, and whether the last step is the one that ended the episode.
+
+    ``breaks`` are the rows in which nobody acted: each stands for a stretch in which the episode
+    was held, from its beginning to the next tick.
+    """
 
     ticks: list[Tick]
     seen: list[Rebuilt]
@@ -59,6 +74,7 @@ class _Steps:
     stamps_ns: list[int]
     counts: dict[str, int]
     last_is_end: bool
+    breaks: list[int]
 
 
 def convert_episode(bag: Path, contract: Contract, out_dir: Path) -> Path:
@@ -76,8 +92,9 @@ def convert_episode(bag: Path, contract: Contract, out_dir: Path) -> Path:
         The episode's folder.
 
     Raises:
-        InputError: the bag is damaged, not closed, of another contract or without a single step,
-            or the folder exists with other content or cannot be written.
+        InputError: the bag is damaged, not closed, discarded by its operator, of another contract
+            or without a single step, or the folder exists with other content or cannot be
+            written.
     """
     return write_episode(build_episode(bag, contract), out_dir)
 
@@ -95,22 +112,34 @@ def build_episode(bag: Path, contract: Contract) -> EpisodeData:
     ticks, repeated = read_ticks(recording)
     cut_ns = ticks[-1].stamp_ns if salvaged_from is not None and ticks else None
     ending = read_ending(recording, contract, reader.metadata.get("outcome"), cut_ns)
+    if is_discarded(reader.metadata) or is_discarded(ending.values):
+        raise InputError(
+            recording.place, "was discarded by its operator", "leave it out of what is converted"
+        )
     steps = _choose(recording, contract, ending, ticks, repeated)
     stamps = steps.stamps_ns[:-1]
     names = contract.action.names
-    intervention = actions_at(recording, INTERVENTION_COMMAND, names, stamps)
-    executed = actions_at(recording, SAFETY_EXECUTED, names, stamps)
+    proposed, residual, intervention, executed = (
+        actions_at(recording, topic, names, stamps)
+        for topic in (POLICY_COMMAND, POLICY_RESIDUAL, INTERVENTION_COMMAND, SAFETY_EXECUTED)
+    )
+    chunk = chunks_at(recording, contract, stamps)
+    terminated, truncated = ends(ending.outcome, len(stamps), steps.last_is_end, steps.breaks)
+    # Whoever holds the robot to look at it judges what its last step has reached.
+    judged_ns = [ending.stamp_ns] if terminated[-1] else steps.stamps_ns[-1:]
+    reward, source, sources = read_rewards(recording, [*stamps, *judged_ns])
+    for array in (proposed, residual, intervention, executed, chunk, reward):
+        array[steps.breaks] = np.nan
+    source[steps.breaks] = NO_REWARD
     intervened = np.asarray(np.isfinite(intervention).all(axis=1), dtype=np.bool_)
     start, end = edges(intervened, executed)
-    reward, source, sources = read_rewards(recording, steps.stamps_ns)
-    terminated, truncated = ends(ending.outcome, len(stamps), steps.last_is_end)
     versions = list(dict.fromkeys(tick.policy_version for tick in steps.ticks))
     keys = sorted(stream.key for stream in contract.streams)
     privileged = privileged_at(recording, contract, stamps)
     transitions = Transitions(
         stamp_ns=np.array(steps.stamps_ns, dtype=np.int64),
-        action_proposed=actions_at(recording, POLICY_COMMAND, names, stamps),
-        action_residual=actions_at(recording, POLICY_RESIDUAL, names, stamps),
+        action_proposed=proposed,
+        action_residual=residual,
         action_intervention=intervention,
         action_executed=executed,
         intervened=intervened,
@@ -119,7 +148,8 @@ def build_episode(bag: Path, contract: Contract) -> EpisodeData:
         reward=reward,
         reward_source=source,
         sample_stamp_ns=np.array(
-            [[tick.sample_stamps_ns[key] for key in keys] for tick in steps.ticks], dtype=np.int64
+            [[tick.sample_stamps_ns.get(key, ABSENT) for key in keys] for tick in steps.ticks],
+            dtype=np.int64,
         ),
         terminated=terminated,
         truncated=truncated,
@@ -133,7 +163,7 @@ def build_episode(bag: Path, contract: Contract) -> EpisodeData:
         safety_reasons=reasons_at(recording, steps.stamps_ns),
         observation_match=np.array([s.match for s in steps.seen], dtype=np.uint8),
         rule_differs=np.array([s.rule_differs for s in steps.seen], dtype=np.bool_),
-        chunk=chunks_at(recording, contract, stamps),
+        chunk=chunk,
         privileged=None if privileged is None else privileged[0],
         observations={
             stream.key: np.stack(
@@ -201,34 +231,76 @@ def _start(
 def _choose(
     recording: Recording, contract: Contract, ending: Ending, ticks: list[Tick], repeated: int
 ) -> _Steps:
-    """The ticks before the episode's end whose observation can be rebuilt, and the end's."""
+    """The ticks before the episode's end whose observation can be rebuilt, and the end's.
+
+    Ticks while the episode was held are no steps of it. Before and after such a stretch it is the
+    same episode, but no step leads from one to the other: the last step before the stretch leads
+    to what was seen when it began.
+    """
     samples = read_samples(recording, contract)
-    counts = {"ticks": len(ticks), "ticks_repeated": repeated, "after_end": 0}
+    held = read_held(recording, ending.stamp_ns)
+    counts = {"ticks": len(ticks), "ticks_repeated": repeated, "after_end": 0, "dropped_held": 0}
     counts |= {f"dropped_{reason.value}": 0 for reason in Unbuilt}
     kept: list[Tick] = []
     seen: list[Rebuilt] = []
+    breaks: list[int] = []
     for tick in ticks:
         if tick.stamp_ns >= ending.stamp_ns:
             counts["after_end"] += 1
+            continue
+        if held.holds(tick.stamp_ns):
+            counts["dropped_held"] += 1
             continue
         rebuilt = rebuild(contract, samples, tick)
         if isinstance(rebuilt, Unbuilt):
             counts[f"dropped_{rebuilt.value}"] += 1
             continue
+        begun = held.before(kept[-1].stamp_ns) if kept else held.before(tick.stamp_ns)
+        if begun < held.before(tick.stamp_ns):
+            _break(contract, samples, held.starts_ns[begun], kept, seen)
+            breaks.append(len(kept) - 1)
         kept.append(tick)
         seen.append(rebuilt)
-    last = by_rule(contract, samples, ending.stamp_ns)
+    end_ns = ending.stamp_ns
+    if kept and held.before(kept[-1].stamp_ns) < len(held.starts_ns):
+        end_ns = held.starts_ns[held.before(kept[-1].stamp_ns)]  # nothing came after this one
+    last = by_rule(contract, samples, end_ns)
     stamps = [tick.stamp_ns for tick in kept]
     counts["dropped_last"] = int(last is None and bool(kept))
     if last is not None:
-        stamps.append(ending.stamp_ns)
+        stamps.append(end_ns)
     elif kept:
         # The last tick's own observation becomes the last one; its step has no successor.
         kept.pop()
         last = seen.pop().observation
+        breaks = [row for row in breaks if row < len(kept)]
     if not kept or last is None:
         raise InputError(
             recording.place, "gives no step: no observation could be rebuilt", "record it again"
         )
+    counts["breaks"] = len(breaks)
     counts["gaps"] = sum(2 * (b - a) > 3 * contract.period_ns for a, b in pairwise(stamps))
-    return _Steps(kept, seen, last, stamps, counts, last_is_end=counts["dropped_last"] == 0)
+    return _Steps(kept, seen, last, stamps, counts, counts["dropped_last"] == 0, breaks)
+
+
+def _break(
+    contract: Contract,
+    samples: dict[str, StreamSamples],
+    start_ns: int,
+    kept: list[Tick],
+    seen: list[Rebuilt],
+) -> None:
+    """Adds the row that stands for a stretch in which the episode was held.
+
+    Where nothing could be observed when it began, the tick before has no successor: it becomes
+    that row.
+    """
+    observation = by_rule(contract, samples, start_ns)
+    if observation is None:
+        start_ns, observation = kept[-1].stamp_ns, seen[-1].observation
+        version = kept.pop().policy_version
+        seen.pop()
+    else:
+        version = kept[-1].policy_version
+    kept.append(Tick(start_ns, {}, None, version, ABSENT, ABSENT, ABSENT, ABSENT))
+    seen.append(Rebuilt(observation, Match.NO_HASH, rule_differs=False))

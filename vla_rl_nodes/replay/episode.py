@@ -58,8 +58,10 @@ class EpisodeHeader(_Strict):
         policy_versions: the table that the array ``policy_version`` indexes.
         reward_sources: the table that the array ``reward_source`` indexes.
         counts: ``ticks`` of the episode; of these ``after_end`` and ``dropped_*`` made no step,
-            for the reasons in ``replay.observe.Unbuilt``; ``dropped_last`` is 1 where the end
-            could not be observed; ``gaps`` are steps longer than one and a half periods.
+            for the reasons in ``replay.observe.Unbuilt``, ``dropped_held`` because the episode
+            was paused, waited for help or was taken back by the reset; ``breaks`` are the steps
+            that stand for such stretches; ``dropped_last`` is 1 where the end could not be
+            observed; ``gaps`` are steps longer than one and a half periods.
         refused: messages per topic that broke the contract or repeated a stamp.
         recorder_dropped: messages per topic that the recorder could not keep up with.
         content_sha256: over the names, types, shapes and bytes of all arrays.
@@ -109,6 +111,12 @@ _LEFT_OUT = cast("Any", None)
 class Transitions:
     """T steps of one episode; row k+1 of an observation is the next observation of step k.
 
+    While an episode is paused, waits for help or is taken back by the reset, nothing is a step of
+    it. One row stands for all of such a stretch: its observation is what was seen when the
+    stretch began, to which the step before leads; it has no actions, no chunk and no reward, and
+    both it and the step before are truncated, so that nothing is learnt across. Where single
+    ticks are missing, the stamps tell: such a step lasts for more than one and a half periods.
+
     Attributes:
         stamp_ns: int64 [T+1]: the control ticks, then the end; nanoseconds, node clock.
         action_proposed: float32 [T, A]: the policy's; NaN rows where there was none.
@@ -118,7 +126,7 @@ class Transitions:
         intervened: bool [T]: whether a person's action carries the tick's stamp.
         reward: float32 [T]: NaN where no reward was published during the step.
         terminated: bool [T]: the step in which success or failure came.
-        truncated: bool [T]: the step behind which the record ends otherwise.
+        truncated: bool [T]: the step behind which the record ends, or breaks off, otherwise.
         chunk_id: int32 [T], -1 where the policy gave none; so are the three below.
         chunk_index: int32 [T]: which action of the chunk was taken.
         delay: int32 [T]: ticks that the chunk was late.

@@ -144,20 +144,24 @@ def read_rewards(
 
 
 def ends(
-    outcome: State, steps: int, last_is_end: bool
+    outcome: State, steps: int, last_is_end: bool, breaks: Sequence[int] = ()
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Terminated and truncated, bool [T] each; at most one of them is set, in the last step.
+    """Terminated and truncated, bool [T] each; at most one of them is set in a step.
 
-    Success and failure terminate. A timeout or an abort truncates; so does the loss of the last
-    step, whose successor could not be observed: the task went on behind what is left.
+    Success and failure terminate the last step. A timeout or an abort truncates it; so does the
+    loss of the last step, whose successor could not be observed: the task went on behind what is
+    left. A break truncates the step before it, and itself: what follows begins anew.
 
     Args:
         outcome: of the episode.
         steps: T, at least 1.
         last_is_end: whether the last step is the one in which the outcome came.
+        breaks: rows that stand for a stretch in which the episode was held.
     """
     terminated = np.zeros(steps, dtype=np.bool_)
     truncated = np.zeros(steps, dtype=np.bool_)
     final = last_is_end and outcome in (State.SUCCESS, State.FAILURE)
     (terminated if final else truncated)[-1] = True
+    for row in breaks:
+        truncated[max(row - 1, 0) : row + 1] = True
     return terminated, truncated

@@ -14,7 +14,8 @@ from vla_rl_nodes.errors import InputError
 from vla_rl_nodes.replay.episode import EpisodeHeader
 from vla_rl_nodes.replay.sidecars import load_label
 from vla_rl_nodes.replay.store.forms import Form
-from vla_rl_nodes.replay.store.pool import Pool, View, intervened
+from vla_rl_nodes.replay.store.hil import online_pool, shown_pool
+from vla_rl_nodes.replay.store.pool import Pool
 from vla_rl_nodes.replay.store.store import EpisodeStore
 
 Weights = Callable[[EpisodeHeader], NDArray[Any]]
@@ -196,15 +197,15 @@ def online_and_shown(
     online: EpisodeStore, demonstrations: EpisodeStore, form: Form, seed: int
 ) -> Symmetric:
     """Half of everything that the robot did, half of what people showed (HIL-SERL, Luo et al.
-    2024, arXiv 2410.21845).
+    2024, arXiv 2410.21845); see :mod:`vla_rl_nodes.replay.store.hil`.
 
-    The robot's own transitions and those of interventions are online; the interventions are among
-    what was shown, too, together with the demonstrations.
+    Raises:
+        InputError: a form that lets steps in of which nobody knows what was executed.
     """
     first, second = np.random.SeedSequence(seed).generate_state(2)
     return Symmetric(
-        Uniform(Pool([View(online)], form), int(first)),
-        Uniform(Pool([View(online, intervened), View(demonstrations)], form), int(second)),
+        Uniform(online_pool(online, form), int(first)),
+        Uniform(shown_pool(online, demonstrations, form), int(second)),
     )
 
 
