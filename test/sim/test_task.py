@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 
 from vla_rl_nodes.errors import InputError
-from vla_rl_nodes.sim.task import LiftPredicate, TaskStatus
+from vla_rl_nodes.robots.load import load_robot
+from vla_rl_nodes.sim.scene import load_scene
+from vla_rl_nodes.sim.task import LiftPredicate, TaskStatus, lift_predicate
+from vla_rl_nodes.sim.world import World
 
 NAMES = ("joint", "cube_z")
 
@@ -77,3 +80,19 @@ def test_not_finite_is_refused(predicate: LiftPredicate, sample: tuple[float, fl
 def test_missing_height_is_refused(predicate: LiftPredicate) -> None:
     with pytest.raises(InputError, match="cube_z"):
         predicate.observe(0.0, ("joint",), (1.0,))
+
+
+def test_the_scenes_predicate_is_that_of_the_simulated_world() -> None:
+    scene = load_scene("franka_pick")
+    predicate = lift_predicate(scene)
+    for seed in (0, 7):
+        world = World(load_robot("fr3"), scene, seed)
+        resting = float(world.object_pose("cube")[0][2])
+        same = LiftPredicate("cube_z", resting, 0.10, 0.5)
+        assert predicate._threshold == same._threshold and predicate._hold == same._hold
+        assert "cube_z" in world.named_state()[0]
+
+
+def test_a_scene_without_a_task_has_no_predicate() -> None:
+    with pytest.raises(InputError, match="scene table: has no task"):
+        lift_predicate(load_scene("table"))

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_rl_nodes.errors import InputError
+from vla_rl_nodes.sim.scene import Scene
 
 
 @dataclass(frozen=True)
@@ -86,3 +87,17 @@ class LiftPredicate:
         # A nanosecond of slack: 25 periods of 0.02 s add up to a little less than 0.5 s.
         self._success = self._success or (self._since is not None and lifted >= self._hold - 1e-9)
         return TaskStatus(self._success, 1.0 if self._success else 0.0, lifted)
+
+
+def lift_predicate(scene: Scene) -> LiftPredicate:
+    """The predicate of a scene's task, on the named state that the simulator publishes.
+
+    Raises:
+        InputError: the scene has no task.
+    """
+    task = scene.task
+    if task is None:
+        raise InputError(f"scene {scene.name}", "has no task", "name a scene with one")
+    edge_m = next(thing.edge_m for thing in scene.objects if thing.name == task.object)
+    resting_m = scene.support_m + edge_m / 2.0
+    return LiftPredicate(f"{task.object}_z", resting_m, task.lift_m, task.hold_s)

@@ -1,0 +1,1 @@
+"""Tests of the judges, with small models made here."""
