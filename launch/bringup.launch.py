@@ -37,7 +37,7 @@ def _nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     if argument("reset_mode"):
         parameters["reset"] = {"mode": argument("reset_mode")}
     if argument("reward"):
-        parameters["reward"] = {"reward": argument("reward")}
+        parameters["reward"] = {"rewards": argument("reward")}
     namespace = argument("namespace") or load_contract(contract).robot
     return [
         Node(

@@ -62,6 +62,8 @@ def test_without_a_simulator_the_arm_goes_to_its_start_by_itself() -> None:
     }
     assert modes[True].parameters["mode"] == "simulation"
     assert modes[False].parameters["mode"] == "start"
+    narrow = graph("franka_pick", sim=True, parameters={"safety_filter": {"safety": "narrow"}})
+    assert next(n for n in narrow if n.executable == "reset").parameters["limits"] == "narrow"
     chosen = graph("franka_pick", sim=True, parameters={"reset": {"mode": "person"}})
     assert next(n for n in chosen if n.executable == "reset").parameters["mode"] == "person"
 

@@ -86,8 +86,12 @@ def graph(
         if wanted:
             names.append(name)
             further[name] = {**own, **further.get(name, {})}
-    # Without a simulator the arm goes to its start by itself.
-    further["reset"] = {"mode": "simulation" if sim else "start", **further.get("reset", {})}
+    # Without a simulator the arm goes to its start by itself, and plans by the filter's limits.
+    further["reset"] = {
+        "mode": "simulation" if sim else "start",
+        "limits": further.get("safety_filter", {}).get("safety", ""),
+        **further.get("reset", {}),
+    }
     if link:
         names.append("replay_bridge")
         recorder = further.get("recorder", {})
