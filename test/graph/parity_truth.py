@@ -79,6 +79,11 @@ class Heard:
             (~np.isnan(out[f"action_{who}"][:, 0])).tolist()
             for who in ("intervention", "executed")
         )
+        by_policy = {
+            int(e["of"]["command_stamp"]) for e in self.on("safety/status")
+            if e["of"].get("source") == "policy" and e["of"].get("command_stamp")
+        }  # fmt: skip
+        person = [p and at not in by_policy for p, at in zip(person, stamps, strict=True)]
         starts, ends = takeovers(person, anybody)
         out["intervened"] = np.array(person)
         out["intervention_start"], out["intervention_end"] = np.array(starts), np.array(ends)

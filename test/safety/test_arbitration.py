@@ -102,9 +102,13 @@ def test_the_age_counts_from_arming_from_a_command_and_from_a_change(arbiter: Ar
     assert arbiter.age_ns(at(1100)) == 100 * MS
     assert not arbiter.silent(at(1300)) and arbiter.silent(at(1301)) and arbiter.executed_any
     arbiter.engage(Source.INTERVENTION, True, at(1200))
-    assert not arbiter.late(at(1320)) and not arbiter.silent(at(1500))
-    # An engaged source that says nothing stays in command.
-    assert arbiter.silent(at(1501)) and arbiter.in_command is Source.INTERVENTION
+    assert not arbiter.late(at(1320)) and arbiter.late(at(1321)) and not arbiter.executed_any
+    # It has as long as after the arming; one that says nothing stays in command.
+    assert not arbiter.silent(at(3200)) and arbiter.silent(at(3201))
+    assert arbiter.in_command is Source.INTERVENTION
+    send(arbiter, Source.INTERVENTION, 3300)
+    arbiter.take(at(3300))
+    assert not arbiter.silent(at(3600)) and arbiter.silent(at(3601))
 
 
 def test_stricter_timeouts_hold_at_once(arbiter: Arbiter) -> None:

@@ -28,7 +28,7 @@ from vla_rl_nodes.replay.episode import (
 from vla_rl_nodes.replay.folder import write_episode
 from vla_rl_nodes.replay.held import read_held
 from vla_rl_nodes.replay.interventions import edges
-from vla_rl_nodes.replay.labels import chunks_at, privileged_at, reasons_at
+from vla_rl_nodes.replay.labels import by_policy, chunks_at, privileged_at, reasons_at
 from vla_rl_nodes.replay.observe import (
     Match,
     Rebuilt,
@@ -131,7 +131,7 @@ def build_episode(bag: Path, contract: Contract) -> EpisodeData:
     for array in (proposed, residual, intervention, executed, chunk, reward):
         array[steps.breaks] = np.nan
     source[steps.breaks] = NO_REWARD
-    intervened = np.asarray(np.isfinite(intervention).all(axis=1), dtype=np.bool_)
+    intervened = np.isfinite(intervention).all(axis=1) & ~by_policy(recording, stamps)
     start, end = edges(intervened, executed)
     versions = list(dict.fromkeys(tick.policy_version for tick in steps.ticks))
     keys = sorted(stream.key for stream in contract.streams)

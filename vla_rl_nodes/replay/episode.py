@@ -123,7 +123,8 @@ class Transitions:
         action_residual: float32 [T, A]: added to it; NaN rows where there was none.
         action_intervention: float32 [T, A]: the person's; NaN rows where there was none.
         action_executed: float32 [T, A]: what the filter accepted; NaN rows where nothing.
-        intervened: bool [T]: whether a person's action carries the tick's stamp.
+        intervened: bool [T]: whether a person's action carries the tick's stamp, and the filter
+            has not executed the policy's instead.
         reward: float32 [T]: NaN where no reward was published during the step.
         terminated: bool [T]: the step in which success or failure came.
         truncated: bool [T]: the step behind which the record ends, or breaks off, otherwise.

@@ -77,6 +77,24 @@ def reasons_at(recording: Recording, stamps_ns: Sequence[int]) -> NDArray[np.uin
     return masks
 
 
+def by_policy(recording: Recording, stamps_ns: Sequence[int]) -> NDArray[np.bool_]:
+    """Steps in which the filter says that the policy's command was executed, bool [T].
+
+    At a take-over a person's command may carry the stamp of a tick whose own command has been
+    executed already; the filter then refuses the person's.
+
+    Args:
+        recording: the bag's messages.
+        stamps_ns: the ticks [T].
+    """
+    told = {
+        event.whole_number("command_stamp", SAFETY_STATUS, 64)
+        for event in recording.events(SAFETY_STATUS)
+        if event.values.get("source") == "policy"
+    }
+    return np.array([stamp in told for stamp in stamps_ns], dtype=np.bool_)
+
+
 def _mask(names: str) -> int:
     mask = Reason(0)
     for name in filter(None, (part.strip() for part in names.split(","))):

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_rl_nodes.chunking.delayed import DelayedWorker
+from vla_rl_nodes.chunking.following import FOLLOWED
 from vla_rl_nodes.chunking.queue import Merge
 from vla_rl_nodes.chunking.runtime import ChunkRuntime
 from vla_rl_nodes.chunking.settings import ChunkingSettings
@@ -103,17 +104,19 @@ def propose(
     in_step = np.zeros(len(reported), dtype=np.bool_)
     problems: list[str] = []
     last = reported[0].number - 1 if reported else 0
+    following = FOLLOWED
     for row, (tick, seen) in enumerate(zip(reported, observations, strict=True)):
         if by_record:
             recorded.row = -1
             for _ in range(tick.number - last - 1):  # the record lost them, the policy went on
-                runtime.tick(tick.stamp_ns, {})
+                runtime.tick(tick.stamp_ns, {}, following)
         recorded.row, last = row, tick.number
         if tick.blind or (seen is None and not by_record):
             continue
         own.begin_tick()
+        following = following.turned(tick.followed)
         # Where nothing is there to see, nothing is asked for either.
-        acted = runtime.tick(tick.stamp_ns, seen or {})
+        acted = runtime.tick(tick.stamp_ns, seen or {}, following)
         problems += acted.problems
         if acted.action is None:
             in_step[row] = tick.chunk_index < 0

@@ -60,7 +60,7 @@ class Reported:
     """What a tick's status says of its chunk; -1 where it says nothing.
 
     ``number`` counts the episode's ticks; ``blind`` where the policy saw nothing, and so did not
-    go on either.
+    go on either. ``followed`` unless somebody else was in command.
     """
 
     stamp_ns: int
@@ -69,6 +69,7 @@ class Reported:
     prefix_length: int
     number: int
     blind: bool
+    followed: bool = True
 
     @classmethod
     def of(cls, event: Event, place: str) -> Reported:
@@ -86,6 +87,7 @@ class Reported:
         return cls(
             event.stamp_ns, number("noise_seed", 64), number("chunk_index"),
             number("prefix_length"), number("tick"), blind,
+            event.values.get("followed") != "0",
         )  # fmt: skip
 
 
@@ -111,7 +113,8 @@ def read_timing(ticks: Sequence[Reported], seen: Sequence[bool]) -> Timing:
             unplaced += 1
             continue
         at, seed = found
-        taken = ticks[at].chunk_index
+        # While somebody else commands, every chunk is asked for as from rest.
+        taken = ticks[at].chunk_index if ticks[at].followed else ABSENT
         asked[at] = Asked(
             at, row, max(tick.prefix_length, 0), None if taken == ABSENT else taken
         )  # fmt: skip

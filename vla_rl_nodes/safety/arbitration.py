@@ -37,7 +37,7 @@ class Arbiter:
         self, contract: Contract, limits: SafetyLimits, joints: Sequence[str] = ()
     ) -> None:
         self.in_command = Source.POLICY
-        self.executed_any = False  # since the arming
+        self.executed_any = False  # since the arming, or the last change of source
         self._engaged: set[Source] = set()
         self._commands = {
             source: Commands(place, contract.action.names, limits)
@@ -90,6 +90,7 @@ class Arbiter:
         self.in_command = next((s for s in Source if s in self._engaged), Source.POLICY)
         if self.in_command is before:
             return None
+        self.executed_any = False  # who takes command may need a moment, as after the arming
         self.refresh(now)
         return before
 

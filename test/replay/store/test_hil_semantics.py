@@ -33,7 +33,7 @@ NARROW = Steps(observations=("state",))
 Place = tuple[str, int]
 
 # p: the policy's action was executed; H: a person's; h: a person's was sent and none executed;
-# a dot: nothing was executed.
+# t: a person's was sent, and the policy's was executed before it came; a dot: nothing was.
 PATTERNS = [
     "pppppppp",  # nobody
     "ppHHppHHHp",  # two interventions
@@ -62,7 +62,7 @@ class Loop:
     def episode(self, name: str, pattern: str) -> None:
         before = False
         for step, who in enumerate(pattern):
-            if who not in "pH":
+            if who not in "ptH":
                 continue
             self.online.append((name, step))
             if who == "H":
@@ -255,10 +255,13 @@ def recorded(pattern: str, outcome: str) -> Episode:
             )
         )
         vectors("policy/command", tick, number, 1)
-        if who in "Hh":
+        if who in "Hht":
             vectors("intervention/command", tick, 100 + number, 3)
-        if who in "Hp":
+        if who in "Hpt":
             vectors("safety/executed", tick, number + 100 * (who == "H"), 8)
+            source = "intervention" if who == "H" else "policy"
+            told = {"reasons": "", "command_stamp": str(tick), "source": source}
+            add(Message("safety/status", EVENT, tick, tick + 9 * MS, event(tick, "armed", told)))
         at = tick + 30 * MS
         add(Message("reward", VECTOR, at, at + MS, vector(at, ["reward"], [0.0], "sim/predicate")))
     common = {
@@ -276,7 +279,7 @@ def recorded(pattern: str, outcome: str) -> Episode:
 
 
 def test_the_routing_holds_from_a_bag_to_the_sampler(tmp_path: Path) -> None:
-    bags = {"ppHHppHHHp": "success", "HHHppppHH": "timeout", "ppHh.HHppp": "failure",
+    bags = {"ppHHppHHHp": "success", "HHHppppHH": "timeout", "ptHh.HHtpp": "failure",
             "pppppp": "timeout"}  # fmt: skip
     loop = Loop()
     folders = []
