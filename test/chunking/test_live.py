@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from vla_rl_nodes.chunking.delayed import DelayedWorker
+from vla_rl_nodes.chunking.following import Following
 from vla_rl_nodes.chunking.live import LivePolicy
 from vla_rl_nodes.chunking.queue import Merge
 from vla_rl_nodes.chunking.runtime import Acted
@@ -71,7 +72,12 @@ class Robot:
             CONTRACT, SETTINGS, OLD, Wave(0.01), self._worker, SWAP, seed=5
         )  # fmt: skip
         self.now = 0
+        self.following = Following()
         self.live.start_episode()
+
+    def turn(self, followed: bool) -> None:
+        """The filter says who is in command."""
+        self.following = self.following.turned(followed)
 
     def _worker(self, strategy: Any) -> DelayedWorker[Job, Plan]:
         worker: DelayedWorker[Job, Plan] = DelayedWorker(strategy.plan, strategy.delay, 50.0)
@@ -90,7 +96,7 @@ class Robot:
         for worker in self.workers:
             worker.begin_tick()
         state = np.random.default_rng(self.now).uniform(-1.0, 1.0, 18).astype(np.float32)
-        acted = self.live.tick(self.now * PERIOD_NS, {"state": state})
+        acted = self.live.tick(self.now * PERIOD_NS, {"state": state}, self.following)
         self.now += 1
         return acted
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from vla_rl_nodes.chunking.delays import DelayEstimate
+from vla_rl_nodes.chunking.following import FOLLOWED, Following
 from vla_rl_nodes.chunking.queue import Counts, Merge
 from vla_rl_nodes.chunking.runtime import Acted, ChunkRuntime, Worker
 from vla_rl_nodes.chunking.settings import ChunkingSettings
@@ -96,18 +97,21 @@ class LivePolicy:
             # Freeing a network holds the interpreter, so it is done between episodes.
             self._retired.clear()
 
-    def tick(self, stamp_ns: int, observation: Observation) -> Acted:
-        """One control tick; see ChunkRuntime.tick."""
+    def tick(
+        self, stamp_ns: int, observation: Observation, following: Following = FOLLOWED
+    ) -> Acted:
+        """One control tick; see ChunkRuntime.tick.
+
+        Nothing is held for or against a policy of what it proposes while somebody else commands.
+        """
         with self._lock:
             self._follow()
             before = replace(self._runtime.counts)
-            acted = self._runtime.tick(stamp_ns, observation)
-            if self._swap.phase is Phase.TRIAL:
-                self._judge(before, acted)
-            if self._candidate is not None and self._swap.phase is Phase.SHADOWING:
-                self._candidate[1].tick(acted)
+            acted = self._runtime.tick(stamp_ns, observation, following)
+            if following.followed:
+                self._weigh(before, acted)
             self._follow()
-            if acted.action is not None:
+            if following.followed and acted.action is not None:
                 self._versions.append((stamp_ns, acted.values["chunk_version"]))
         return acted
 
@@ -162,6 +166,13 @@ class LivePolicy:
         for planner in planners:
             if planner is not None:
                 planner.worker.stop(2.0)
+
+    def _weigh(self, before: Counts, acted: Acted) -> None:
+        """What this tick says of the policy on trial, and of the one in the shadow."""
+        if self._swap.phase is Phase.TRIAL:
+            self._judge(before, acted)
+        if self._candidate is not None and self._swap.phase is Phase.SHADOWING:
+            self._candidate[1].tick(acted)
 
     def _judge(self, before: Counts, acted: Acted) -> None:
         """Tells the swap how the policy on trial did at this tick."""

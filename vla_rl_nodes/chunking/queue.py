@@ -69,7 +69,8 @@ class Spliced:
     Attributes:
         used: whether its actions will be executed.
         delay: actions consumed between its request and its arrival.
-        reason: why it was not used, or what was unusual; empty otherwise.
+        reason: why it was not used, or what was unusual; empty otherwise, and after a
+            hand-back.
         prefix_error: greatest difference between its rows and what was executed meanwhile, in
             action units; None when nothing was.
     """
@@ -90,8 +91,10 @@ class Counts:
     late: int = 0  # refused: later than the policy was trained for, or than the chunk is long
     lost: int = 0  # never answered in time
     failed: int = 0  # answered with an error, or with what is no chunk
-    dropped: int = 0  # repeated, out of order, or of an earlier episode
+    dropped: int = 0  # repeated, out of order, or asked for before a hand-back
     starved: int = 0  # ticks without an action after the first action of an episode
+    proposed: int = 0  # taken over while somebody else commanded: not among the used
+    reprimed: int = 0  # ticks after a hand-back until its first action
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,11 @@ class _Chunk:
 
 class ActionQueue:
     """Hands out one action a control tick and decides when a new chunk is due.
+
+    While somebody else commands the arm, between :meth:`take_over` and :meth:`hand_back`, its
+    actions are proposals. Each chunk then begins anew, with no committed actions, and its rows
+    pass with the ticks; nothing is learnt of seams, delays or starving. No chunk that was asked
+    for before a hand-back gives an action after it.
 
     Not thread-safe: the tick's thread alone calls it.
 
@@ -152,7 +160,33 @@ class ActionQueue:
         self._requests = self._tick = self._consumed = 0
         self._chunks: deque[_Chunk] = deque()
         self._in_flight: Request | None = None
+        self._let_go: Request | None = None  # unanswered when the arm was handed back
         self._executed: deque[Array] = deque(maxlen=self._length)
+        self._followed, self._repriming = True, False
+        self._taken_over_at = 0  # consumed-action index
+
+    def take_over(self) -> None:
+        """Somebody else commands the arm: from now on actions are proposed, not executed.
+
+        What is planned, and what is under way, bridges the time until a chunk is there that was
+        asked for from now on.
+        """
+        self._executed.clear()
+        self._followed, self._repriming = False, False
+        self._taken_over_at = self._consumed
+
+    def hand_back(self) -> None:
+        """The actions are executed again: nothing is planned, and a chunk is due at once."""
+        if self._in_flight is not None:
+            self._let_go, self._in_flight = self._in_flight, None
+        self._chunks.clear()
+        self._executed.clear()
+        self._followed = self._repriming = True
+
+    @property
+    def followed(self) -> bool:
+        """Whether its actions are executed."""
+        return self._followed
 
     @property
     def max_delay(self) -> int:
@@ -186,7 +220,12 @@ class ActionQueue:
         if self._in_flight is not None:
             return None
         ahead = self._ahead()
-        if self._merge is Merge.WAIT:
+        if not self._followed:
+            anew = len(ahead) and self._chunks[-1].first_index >= self._taken_over_at
+            if anew and self._used() < self._replan_every:
+                return None
+            ahead = ahead[:0]
+        elif self._merge is Merge.WAIT:
             if len(ahead) and self._used() < self._replan_every:
                 return None
             self._chunks.clear()
@@ -206,15 +245,23 @@ class ActionQueue:
     def take(self) -> Planned | None:
         """Ends the tick: its action, or None when nothing is planned (nothing is consumed)."""
         self._tick += 1
-        if not len(self._ahead()):
+        planned = None
+        if len(self._ahead()):
+            newest = self._chunks[-1]
+            index = self._consumed - newest.first_index
+            action = newest.rows[index] if len(self._chunks) == 1 else self._average()
+            planned = Planned(action, newest.chunk_id, index)
+        if not self._followed:
+            self._consumed += 1  # the ticks pass, whether or not anything was proposed
+        elif planned is not None:
+            self._consumed += 1
+            self._executed.append(planned.action)
+            self._repriming = False
+        elif self._repriming:
+            self.counts.reprimed += 1
+        else:
             self.counts.starved += bool(self._executed)
-            return None
-        newest = self._chunks[-1]
-        index = self._consumed - newest.first_index
-        action = newest.rows[index] if len(self._chunks) == 1 else self._average()
-        self._consumed += 1
-        self._executed.append(action)
-        return Planned(action, newest.chunk_id, index)
+        return planned
 
     def splice(self, request: Request, chunk: Array) -> Spliced:
         """Takes over a chunk that has arrived.
@@ -223,6 +270,10 @@ class ActionQueue:
             request: the request that it answers.
             chunk: actions [chunk_length, axes]; row 0 stands for ``request.first_index``.
         """
+        if request is self._let_go:
+            self._let_go = None
+            self.counts.dropped += 1
+            return Spliced(False, 0)
         if request.episode != self._episode or request is not self._in_flight:
             self.counts.dropped += 1
             return Spliced(False, 0, "not the request in flight")
@@ -231,6 +282,11 @@ class ActionQueue:
         if chunk.shape != (self._length, self._axes) or not np.isfinite(chunk).all():
             self.counts.failed += 1
             return Spliced(False, delay, "not a finite chunk of the contract's length")
+        if not self._followed:
+            self._chunks.clear()
+            self._chunks.append(_Chunk(request.chunk_id, request.first_index, chunk))
+            self.counts.proposed += 1
+            return Spliced(True, delay)
         self.estimate.observe(self._tick - request.tick)
         if delay > self._max_delay:
             self.counts.late += 1

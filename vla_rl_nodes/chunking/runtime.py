@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_rl_nodes.chunking.delays import DelayEstimate
+from vla_rl_nodes.chunking.following import FOLLOWED, Following
 from vla_rl_nodes.chunking.queue import ActionQueue, Counts
 from vla_rl_nodes.chunking.seam import seam_log
 from vla_rl_nodes.chunking.settings import ChunkingSettings
@@ -91,7 +92,9 @@ class ChunkRuntime:
         self.strategy = strategy
         self._worker, self._seed = worker, seed
         self._width: Array = contract.action.maximum - contract.action.minimum
+        self._following: Following | None = None  # at the last tick of this episode
         self._chunk_values: dict[str, str] = {}
+        self._seam_values: dict[str, str] = {}
         self._chunk_version = version
 
     @property
@@ -102,7 +105,8 @@ class ChunkRuntime:
     def start_episode(self) -> None:
         """Empties the queue; a chunk that is still being computed is dropped when it arrives."""
         self.queue.start_episode()
-        self._chunk_values = {}
+        self._following = None
+        self._chunk_values, self._seam_values = {}, {}
 
     def hand_over(
         self, strategy: Strategy, version: str, worker: Worker, estimate: DelayEstimate
@@ -120,13 +124,19 @@ class ChunkRuntime:
         worker.finished()
         self.strategy, self.version, self._worker = strategy, version, worker
 
-    def tick(self, stamp_ns: int, observation: Observation) -> Acted:
+    def tick(
+        self, stamp_ns: int, observation: Observation, following: Following = FOLLOWED
+    ) -> Acted:
         """One control tick.
 
         Args:
             stamp_ns: of the tick.
             observation: what is seen at it.
+            following: whether the action will be executed. While it will not, every plan is made
+                from what is seen alone, as from rest; once it is again, planning begins anew and
+                there is no action before a chunk that was asked for from then on.
         """
+        self._follow(following)
         problems: list[str] = []
         lost = self.queue.counts.lost
         arrived = self._splice(problems.append)
@@ -136,6 +146,8 @@ class ChunkRuntime:
             arrived = self._splice(problems.append)
         planned = self.queue.take()
         values = dict(self._chunk_values)
+        if following.followed:
+            values |= self._seam_values
         if planned is not None:
             values["chunk_id"] = str(planned.chunk_id)
             values["chunk_index"] = str(planned.chunk_index)
@@ -145,6 +157,8 @@ class ChunkRuntime:
             problems.append("a chunk was given up: no answer came in time")
         values["starved"] = str(int(planned is None and len(self.queue.executed) > 0))
         values["late_chunks"], values["lost_chunks"] = str(counts.late), str(counts.lost)
+        values["followed"] = str(int(following.followed))
+        values["reprimed_ticks"] = str(counts.reprimed)
         return Acted(
             None if planned is None else planned.action,
             None if arrived is None or arrived.answer is None else arrived.answer.chunk,
@@ -154,6 +168,15 @@ class ChunkRuntime:
             values,
             None if arrived is None else arrived.job,
         )
+
+    def _follow(self, following: Following) -> None:
+        """The arm may have changed hands since the last tick, and more than once."""
+        before, self._following = self._following, following
+        if before is not None and following.hand_backs != before.hand_backs:
+            self.queue.hand_back()
+            self._chunk_values, self._seam_values = {}, {}
+        if self.queue.followed and not following.followed:
+            self.queue.take_over()
 
     def _ask(self, stamp_ns: int, observation: Observation) -> Job | None:
         # A job behind another would be old before it begins.
@@ -179,7 +202,8 @@ class ChunkRuntime:
             before = self.queue.executed
             spliced = self.queue.splice(request, done.answer.chunk)
             if not spliced.used:
-                tell(f"a chunk was refused: {spliced.reason}")
+                if spliced.reason:
+                    tell(f"a chunk was refused: {spliced.reason}")
                 continue
             used, self._chunk_version = done, self.version
             self._chunk_values = {
@@ -188,8 +212,10 @@ class ChunkRuntime:
                 "noise_seed": str(done.job.noise_seed),
                 "inference_ms": f"{done.milliseconds:.3f}",
                 **done.answer.log,
-                **seam_log(before, done.answer.chunk, spliced.delay, self._width),
             }
+            self._seam_values = {}
+            if self.queue.followed:
+                self._seam_values = seam_log(before, done.answer.chunk, spliced.delay, self._width)
             if spliced.prefix_error is not None:
-                self._chunk_values["prefix_error"] = f"{spliced.prefix_error:.3g}"
+                self._seam_values["prefix_error"] = f"{spliced.prefix_error:.3g}"
         return used

@@ -11,6 +11,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.parameter import Parameter
 
+from vla_rl_nodes.chunking.following import POLICY
 from vla_rl_nodes.chunking.live import LivePolicy
 from vla_rl_nodes.chunking.loader import BundleLoader
 from vla_rl_nodes.chunking.opening import Opener, Setup
@@ -21,16 +22,17 @@ from vla_rl_nodes.errors import InputError
 from vla_rl_nodes.ingest.observe import AlignedObservation
 from vla_rl_nodes.nodes import parameters
 from vla_rl_nodes.nodes.bundle_parameters import swap_parameters
-from vla_rl_nodes.nodes.event import OK, WARN, Event, from_message, to_message
-from vla_rl_nodes.nodes.qos import LATCHED, STREAM
+from vla_rl_nodes.nodes.event import OK, WARN, Event, to_message
+from vla_rl_nodes.nodes.filter_status import FilterStatus
+from vla_rl_nodes.nodes.qos import LATCHED
 from vla_rl_nodes.nodes.spin import spin
 from vla_rl_nodes.nodes.step_node import Step, StepNode
 from vla_rl_nodes.resources import resource
 
 # The executor also stores the observations, which are out of date after a tenth of a second.
 VERDICT_PATIENCE_S = 0.05
-# Reasons of the filter that say nothing about the commands.
-BLAMELESS = {"", "stale_state", "future_stamp", "not_armed"}
+# Reasons of the filter that say nothing about the commands of whoever is in command.
+BLAMELESS = {"stale_state", "future_stamp", "not_armed", "outranked", "paused", "disarmed"}
 STOPPED = {"stopping", "stopped", "faulted"}
 BAD_NEWS = {"refused", "rolled back", "withdrawn"}
 
@@ -80,7 +82,7 @@ class Policy(StepNode):
         self._oldest_asked_ns = 0
         self._age_ms = ""
         self._news = self.create_publisher(DiagnosticArray, "policy/bundle", LATCHED)
-        self.create_subscription(DiagnosticArray, "safety/status", self._hear_filter, STREAM)
+        self._filter = FilterStatus(self, self.complaints, self._hear_filter)
         self.create_timer(0.1, self._tell_news)
         self._tell_news()
         self.add_on_set_parameters_callback(self._set)
@@ -108,7 +110,7 @@ class Policy(StepNode):
 
     def step(self, stamp: int, seen: AlignedObservation) -> Step:
         """Splices what has arrived, asks for the next chunk, takes the next action."""
-        acted = self._live.tick(stamp, seen.observation)
+        acted = self._live.tick(stamp, seen.observation, self._filter.following)
         for line in acted.problems:
             self.complaints.say(f"policy: {line}", kind=line.partition(":")[0])
         if acted.answered is not None:
@@ -157,15 +159,14 @@ class Policy(StepNode):
                 return SetParametersResult(successful=False, reason=refused)
         return SetParametersResult(successful=True)
 
-    def _hear_filter(self, message: DiagnosticArray) -> None:
-        event = from_message(message, "safety/status", self.complaints)
-        if event is None or not self.running:
+    def _hear_filter(self, event: Event, reasons: frozenset[str]) -> None:
+        # The stamp of a person's command is that of the tick whose command it replaces.
+        if not self.running or self._filter.in_command != POLICY:
             return
-        reasons = event.values.get("reasons", "")
         if event.values.get("command_stamp"):
-            self._live.filtered(event.stamp_ns, bool(reasons))
-        if event.message in STOPPED and not set(reasons.split(",")) <= BLAMELESS:
-            self._live.filter_stopped(reasons)
+            self._live.filtered(event.stamp_ns, not reasons <= BLAMELESS)
+        if event.message in STOPPED and not reasons <= BLAMELESS:
+            self._live.filter_stopped(event.values.get("reasons", ""))
 
     def _tell_news(self) -> None:
         for news in self._live.news():

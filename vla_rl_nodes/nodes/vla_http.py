@@ -12,6 +12,7 @@ from vla_rl_nodes.chunking.worker import InferenceWorker
 from vla_rl_nodes.errors import InputError
 from vla_rl_nodes.ingest.observe import AlignedObservation
 from vla_rl_nodes.nodes import parameters
+from vla_rl_nodes.nodes.filter_status import FilterStatus
 from vla_rl_nodes.nodes.spin import spin
 from vla_rl_nodes.nodes.step_node import Step, StepNode
 from vla_rl_nodes.remote.engine import load_remote
@@ -49,6 +50,7 @@ class VlaHttp(StepNode):
         self._runtime = ChunkRuntime(
             self.contract, settings, strategy, self._engine.version, self._worker, seed
         )
+        self._filter = FilterStatus(self, self.complaints)
         self._closing = threading.Event()
         self.get_logger().info(f"{self._engine.name}, strategy {strategy.name}")
         threading.Thread(target=self._meet, name="meet", daemon=True).start()
@@ -73,7 +75,7 @@ class VlaHttp(StepNode):
     def step(self, stamp: int, seen: AlignedObservation) -> Step:
         """Splices what has arrived, asks for the next chunk, takes the next action."""
         self._runtime.version = self._engine.version
-        acted = self._runtime.tick(stamp, seen.observation)
+        acted = self._runtime.tick(stamp, seen.observation, self._filter.following)
         for line in acted.problems:
             self.complaints.say(f"vla_http: {line}", kind=line.partition(":")[0])
         return Step(
