@@ -1,0 +1,1 @@
+"""How a person takes the robot over with a device, and gives it back."""
