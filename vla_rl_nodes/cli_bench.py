@@ -119,6 +119,38 @@ def add_bench(commands: Any) -> None:
         "--rounds", type=whole(1), default=6, metavar="N", help="of lateness; five episodes each"
     )
 
+    text = "a scripted person helps a half-trained policy; resets; success classifier"
+    parser = add(bench, "people", text, _people)
+    parser.add_argument(
+        "--seed", type=whole(0), default=0, help="of the episodes, the person and the other parts"
+    )
+    parser.add_argument("--episodes", type=whole(1), default=100, metavar="N", help="with help")
+    parser.add_argument(
+        "--parts", default="help,alone,resets,unattended,classifier", metavar="NAMES",
+        help="some of them, between commas; default: %(default)s",
+    )  # fmt: skip
+    parser.add_argument(
+        "--bundle", type=Path, help="the half-trained policy; default: made in minutes, with torch"
+    )
+    parser.add_argument(
+        "--trusted-keys", type=Path, help="folder of the *.pub key that --bundle is signed with"
+    )
+    parser.add_argument(
+        "--time-limit", type=float, default=14.0, metavar="SECONDS", help="of an episode with help"
+    )
+    parser.add_argument(
+        "--repeats", type=whole(0), default=3, metavar="N",
+        help="of an episode that a stalled machine spoilt",
+    )  # fmt: skip
+    parser.add_argument(
+        "--faults", type=whole(0), default=0, metavar="N",
+        help="and so many episodes of each trouble of the device in the middle of help",
+    )  # fmt: skip
+    parser.add_argument(
+        "--out", type=Path, metavar="FOLDER",
+        help="keeps policy, bags and logs, and takes the policy that is there",
+    )  # fmt: skip
+
 
 def _rtc(options: argparse.Namespace) -> int:
     from vla_rl_nodes.bench.rtc.command import bench_rtc
@@ -166,3 +198,9 @@ def _link(options: argparse.Namespace) -> int:
     from vla_rl_nodes.bench.link.command import bench_link
 
     return bench_link(options)
+
+
+def _people(options: argparse.Namespace) -> int:
+    from vla_rl_nodes.bench.people.command import bench_people
+
+    return bench_people(options)

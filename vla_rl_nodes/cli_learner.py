@@ -10,6 +10,10 @@ from typing import Any
 
 from vla_rl_nodes.cli_parts import add, contract_option, group, print_json, tracked, whole
 
+REWARD_KINDS = (
+    "success_classifier", "steps_to_go", "pairwise_progress", "rubric5", "value_ranking",
+)  # fmt: skip
+
 
 def add_learner(commands: Any) -> None:
     """The group ``learner``."""
@@ -23,6 +27,7 @@ def add_learner(commands: Any) -> None:
     parser.add_argument("--seed", type=whole(0), default=0)
     parser.add_argument("--key", type=Path, help="signing key; made when it is not there")
     contract_option(parser)
+    _add_reward(commands)
     _add_keys(commands)
     parser = add(commands, "serve", "take episodes from robots and offer them policies", _serve)
     _config_option(parser)
@@ -33,6 +38,26 @@ def add_learner(commands: Any) -> None:
 
 def _config_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, required=True, help="learner.yaml")
+
+
+def _add_reward(commands: Any) -> None:
+    text = "train a small reward model from episodes that an operator has labelled"
+    parser = add(commands, "reward", text, _reward)
+    parser.add_argument("--kind", required=True, choices=REWARD_KINDS, help="what it judges")
+    parser.add_argument(
+        "--replay", type=Path, required=True, help="folder of replay folders, or a store"
+    )
+    parser.add_argument(
+        "--held-out", type=Path, help="others to measure with; default: some of --replay"
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True,
+        help="the model's new folder; of value_ranking, where its labels go",
+    )  # fmt: skip
+    parser.add_argument("--seed", type=whole(0), default=0)
+    parser.add_argument("--recipe", help="recipe name or path; default: the kind's")
+    parser.add_argument("--key", type=Path, help="signing key; made when it is not there")
+    contract_option(parser)
 
 
 def _add_keys(commands: Any) -> None:
@@ -56,6 +81,12 @@ def _train(options: argparse.Namespace) -> int:
     from vla_rl_nodes.learner.command import train_command
 
     return train_command(options)
+
+
+def _reward(options: argparse.Namespace) -> int:
+    from vla_rl_nodes.learner.reward.command import reward_command
+
+    return reward_command(options)
 
 
 def _keys(options: argparse.Namespace) -> int:

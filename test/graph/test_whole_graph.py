@@ -38,8 +38,8 @@ def episode(running: Graph) -> EpisodeResult:
 
 def test_nodes_are_separate_processes_in_one_namespace(running: Graph) -> None:
     names = [
-        "camera_ingest", "episode", "policy", "proprio_ingest", "recorder", "safety_filter",
-        "sim_cameras", "sim_robot",
+        "camera_ingest", "episode", "policy", "proprio_ingest", "recorder", "reset", "reward",
+        "safety_filter", "sim_cameras", "sim_robot",
     ]  # fmt: skip
     node = running.driver.node
 
@@ -69,7 +69,8 @@ def test_topics_of_the_graph_have_their_types_and_publishers(running: Graph) -> 
         "episode/label": ("episode", "diagnostic_msgs/msg/DiagnosticArray"),
         "recorder/status": ("recorder", "diagnostic_msgs/msg/DiagnosticArray"),
         "franka/joint_states": ("sim_robot", "sensor_msgs/msg/JointState"),
-        "reward": ("sim_robot", "sensor_msgs/msg/JointState"),
+        "reward": ("reward", "sensor_msgs/msg/JointState"),
+        "reset/status": ("reset", "diagnostic_msgs/msg/DiagnosticArray"),
     }
     for topic, (publisher, kind) in expected.items():
         infos = running.driver.node.get_publishers_info_by_topic(f"/fr3/{topic}")
