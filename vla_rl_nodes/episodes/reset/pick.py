@@ -107,13 +107,9 @@ class PutBack:
         self._progress.at(Phase.MOVING, f"put the {thing.name} back")
         tool = self._kit.tool.fk(self._arm.measured)
         pose = self._arm.seen.pose(thing.name)
-        below = 0.0 if pose is None else float(pose[2] - tool.position[2])
         turn = 0.0 if pose is None else yaw_from_rotation(tool.rotation) - yaw_of(pose)
-        # Held askew, a corner of it comes down first.
-        height = thing.support_m + depth_of(thing, pose) - below + CLEARANCE
-        height = max(height, thing.support_m + self._pick.lowest_tool_m)
         yield from self._up(self._pick.hover_m)
-        spot = np.array([place.x, place.y, height])
+        spot = np.array([place.x, place.y, self._height(thing)])
         where = f"the {thing.name}'s place is at ({place.x:.2f}, {place.y:.2f}) m"
         try:
             yield from self._above(spot, place.yaw + turn, where)
@@ -121,8 +117,18 @@ class PutBack:
             raise AttemptFailed(str(need)) from need  # the next attempt draws another place
         if not self._held(thing):
             raise AttemptFailed(f"the {thing.name} fell out of the gripper")
+        height = self._height(thing)  # again: it may have slipped down a little
         yield from self._down_to(height)
         yield from self._let_go()
+
+    def _height(self, thing: ResetObject) -> float:
+        """Height of the tool, m, at which what it holds now just clears its support."""
+        pose = self._arm.seen.pose(thing.name)
+        tool = float(self._kit.tool.fk(self._arm.measured).position[2])
+        below = 0.0 if pose is None else float(pose[2]) - tool
+        # Held askew, a corner of it comes down first.
+        height = thing.support_m + depth_of(thing, pose) - below + CLEARANCE
+        return max(height, thing.support_m + self._pick.lowest_tool_m)
 
     def _above(self, spot: Array, yaw: float, where: str) -> Steps[None]:
         """Goes to ``hover_m`` above a spot [3], turned like ``yaw``.

@@ -100,6 +100,8 @@ class RubricRecipe(RewardRecipe):
         memory: width of the recurrent layer.
         relabelled: share of a batch that is shown under another task, where the score is 1.
         clipped: share of a batch whose end is cut off.
+        least_cut: share of an episode that is cut off at least: what lacks the last moment only
+            looks complete.
     """
 
     kind: Literal["rubric5"]
@@ -108,6 +110,7 @@ class RubricRecipe(RewardRecipe):
     memory: Count
     relabelled: Share
     clipped: Share
+    least_cut: Annotated[float, Field(gt=0, lt=1)]
 
 
 class RankingRecipe(RewardRecipe):

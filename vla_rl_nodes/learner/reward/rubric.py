@@ -23,8 +23,6 @@ from vla_rl_nodes.learner.reward.metrics import auc_by_episode
 from vla_rl_nodes.learner.reward.pairwise import progress_of
 from vla_rl_nodes.learner.reward.recipe import RubricRecipe
 
-_LEAST_FRAMES = 2
-
 
 def score_at(told: Told | LabelledEpisode, last: int) -> int | None:
     """The score of an episode that ends with observation ``last``, 1 to 5.
@@ -104,7 +102,8 @@ def train_rubric(
             return index, frames.told[index].observations - 1, other, 1
         if kind < recipe.relabelled + recipe.clipped:
             index = done[pick(len(done))]
-            last = _LEAST_FRAMES + pick(frames.told[index].observations - 1 - _LEAST_FRAMES)
+            end = frames.told[index].observations - 1
+            last = pick(max(1, round((1.0 - recipe.least_cut) * end)))
             score = score_at(frames.told[index], last)
             assert score is not None  # a success has progress
             return index, last, rows[index], score
