@@ -14,8 +14,8 @@ demo: $(VENV)/run.stamp
 # TEST_ARGS chose none of one half.
 test: $(VENV)/test.stamp lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile \
-		-m "not graph and not alone and not nightly" $(TEST_ARGS) || [ $$? -eq 5 ]
-	$(BIN)/python -m pytest -m "(graph or alone) and not nightly" $(TEST_ARGS) || [ $$? -eq 5 ]
+		-m "not graph and not alone and not nightly and not browser" $(TEST_ARGS) || [ $$? -eq 5 ]
+	$(BIN)/python -m pytest -m "(graph or alone) and not nightly and not browser" $(TEST_ARGS) || [ $$? -eq 5 ]
 
 # The operator's page in a real browser, on a simulated robot. Chromium is the system's; as root of
 # a Debian machine it is installed.

@@ -22,7 +22,7 @@ class OnPage:
         """Waits until the page is connected."""
         self.page.wait_for_selector("body:not(.stale)")
 
-    def take_control(self, name: str = "anna") -> None:
+    def take_control(self, name: str = "op1") -> None:
         """Takes control under a name."""
         self.page.fill("#person", name)
         self.page.click("#take:enabled")

@@ -92,8 +92,8 @@ def test_two_viewers_see_ten_states_a_second_and_one_is_in_control(tab: Tab) -> 
     robot = healthy()
     with served(robot) as address:
         one, other = OnPage(tab(address)), OnPage(tab(address))
-        one.take_control("anna")
-        other.until("() => document.querySelector('#holder').textContent.includes('anna')")
+        one.take_control("op1")
+        other.until("() => document.querySelector('#holder').textContent.includes('op1')")
         assert other.page.is_disabled('[data-do="start"]')
         other.page.keyboard.press("s")
         rates = [rates_of(one, other)]
@@ -102,9 +102,9 @@ def test_two_viewers_see_ten_states_a_second_and_one_is_in_control(tab: Tab) -> 
         print("states a second of two viewers:", rates)
         assert robot.called == []
         assert min(rates[-1]) >= 9.0 and max(rates[-1]) < 12.0
-        other.page.fill("#person", "ben")
+        other.page.fill("#person", "op2")
         other.page.click("text=Take over control")
-        one.until("() => document.querySelector('#holder').textContent.includes('ben is in')")
+        one.until("() => document.querySelector('#holder').textContent.includes('op2 is in')")
         assert one.page.is_disabled('[data-do="start"]')
 
 

@@ -75,7 +75,7 @@ def test_the_buttons_of_an_episode(robot: Paged, on: OnPage) -> None:
         ("discard", "aborted"),
     ):  # fmt: skip
         on.run_episode()
-        assert episode(robot)["operator"] == "anna"
+        assert episode(robot)["operator"] == "op1"
         if button == "success":
             on.click("pause")
             on.state("paused")

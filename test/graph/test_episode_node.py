@@ -39,7 +39,7 @@ def test_an_episode_tells_all_that_is_known_of_it(robot: FakeRobot) -> None:
     robot.waiting.pop().set_result((True, RESET))
     robot.wait_for("running", episode_id=episode_id)
     # What is set now is for the next one.
-    assert robot.set(operator="Bob", goal="", seed=9) == ""
+    assert robot.set(operator="op3", goal="", seed=9) == ""
     robot.graph.wait(lambda: len(robot.ticks) > 2, 10.0, "ticks")
     assert robot.call("success")[0]
     values = robot.wait_for("success", episode_id=episode_id).values

@@ -49,7 +49,7 @@ async def person(page: Paged) -> AsyncIterator[Browser]:
     async with (
         aiohttp.ClientSession() as session, opened(session, page.address) as browser,
     ):  # fmt: skip
-        assert (await browser.ask(kind="take", name="anna"))["ok"]
+        assert (await browser.ask(kind="take", name="op1"))["ok"]
         yield browser
 
 
@@ -107,7 +107,7 @@ def test_the_buttons_of_an_episode(page: Paged) -> None:
                 if button == "success":
                     await do(browser, "pause")
                     shown = await episode(browser, "running", paused=True)
-                    assert shown["operator"] == "anna" and 0 < shown["left_s"] <= LIMIT_S
+                    assert shown["operator"] == "op1" and 0 < shown["left_s"] <= LIMIT_S
                     await browser.state(
                         lambda s: "the episode is paused" in s["safety"]["reasons"]
                     )

@@ -64,7 +64,7 @@ class Case:
     end: str = "timeout"
 
 
-ALL = ("camera_ingest", "safety_filter", "episode", "recorder", "policy")
+ALL = ("camera_ingest", "safety_filter", "episode", "reset", "recorder", "policy")
 CASES = {
     "fr3": Case("franka_pick", ("sim_robot", "sim_cameras", "proprio_ingest", *ALL),
                 end="success"),
@@ -199,6 +199,7 @@ def specs(case: Case, contract: Contract, folder: Path) -> list[NodeSpec]:
     further: dict[str, dict[str, Value]] = {
         "sim_robot": {"scene": case.scene},
         "safety_filter": {**PATIENT, "safety": case.safety, "controller": case.controller},
+        "reset": {"mode": "simulation", "limits": case.safety},
         "recorder": {"folder": str(folder / "bags"), "after_s": HEARTBEAT_S},
         "policy": {"bundle": str(bundle), "trusted_keys": str(maker.trusted)},
     }

@@ -27,7 +27,7 @@ def test_good_messages() -> None:
         {"kind": "do", "n": 1, "what": "start", "more": 1}, {"kind": "do", "n": -1, "what": "x"},
         {"kind": "do", "n": True, "what": "start"}, {"kind": "take", "n": 1, "name": ""},
         {"kind": "take", "n": 1, "name": "<b>"}, {"kind": "take", "n": 1, "name": "a" * 33},
-        {"kind": "take", "n": 1, "name": "anna", "over": 1}, {"kind": "e_stop"}, [], "x", 3, None,
+        {"kind": "take", "n": 1, "name": "op1", "over": 1}, {"kind": "e_stop"}, [], "x", 3, None,
         JOG | {"axes": [0] * 5}, JOG | {"axes": [2, 0, 0, 0, 0, 0]}, JOG | {"axes": ["1"] * 6},
         JOG | {"gripper": 1}, JOG | {"at_ms": -1},
     ],

@@ -14,7 +14,7 @@ from vla_rl_nodes.operator.e_stop_button import QUICK
 def test_every_command_calls_its_service_and_gives_its_words() -> None:
     async def scenario() -> None:
         async with serving() as page, page.browser() as browser:
-            await browser.ask(kind="take", name="anna")
+            await browser.ask(kind="take", name="op1")
             page.robot.answers["failure"] = Answer(False, "not while idle")
             for name in COMMANDS:
                 if name == "reset_e_stop":
@@ -26,7 +26,7 @@ def test_every_command_calls_its_service_and_gives_its_words() -> None:
                 )
                 assert (answer["ok"], answer["text"]) == expected
             assert page.robot.called == [name for name in COMMANDS if name != "reset_e_stop"]
-            assert page.robot.operators == ["anna"]
+            assert page.robot.operators == ["op1"]
 
     run(scenario)
 
@@ -35,9 +35,9 @@ def test_without_control_nothing_is_called() -> None:
     async def scenario() -> None:
         async with serving() as page, page.browser() as one, page.browser() as other:
             assert not (await one.ask(kind="do", what="start"))["ok"]
-            await one.ask(kind="take", name="anna")
+            await one.ask(kind="take", name="op1")
             answer = await other.ask(kind="do", what="start")
-            assert not answer["ok"] and "anna" in answer["text"]
+            assert not answer["ok"] and "op1" in answer["text"]
             await other.send(kind="jog", axes=[1, 0, 0, 0, 0, 0], gripper=False, at_ms=1)
             assert not (await other.ask(kind="release_e_stop"))["ok"]
             assert not (await other.ask(kind="do", what="nonsense"))["ok"]
@@ -51,15 +51,15 @@ def test_control_goes_from_one_to_the_other_and_is_given_up_with_the_connection(
     async def scenario() -> None:
         async with serving() as page, page.browser() as one:
             async with page.browser() as other:
-                await other.ask(kind="take", name="ben")
-                state = await one.state(lambda s: s["control"]["name"] == "ben")
+                await other.ask(kind="take", name="op2")
+                state = await one.state(lambda s: s["control"]["name"] == "op2")
                 assert not state["control"]["mine"] and state["control"]["viewers"] == 2
-                assert not (await one.ask(kind="take", name="anna"))["ok"]
-                assert (await one.ask(kind="take", name="anna", over=True))["ok"]
-                await other.state(lambda s: s["control"]["name"] == "anna")
-                assert (await other.ask(kind="take", name="ben", over=True))["ok"]
+                assert not (await one.ask(kind="take", name="op1"))["ok"]
+                assert (await one.ask(kind="take", name="op1", over=True))["ok"]
+                await other.state(lambda s: s["control"]["name"] == "op1")
+                assert (await other.ask(kind="take", name="op2", over=True))["ok"]
             await one.state(lambda s: s["control"]["name"] == "")
-            await one.ask(kind="take", name="anna")
+            await one.ask(kind="take", name="op1")
             await one.state(lambda s: s["control"]["mine"])
             assert (await one.ask(kind="give"))["ok"]
             await one.state(lambda s: not s["control"]["mine"])
@@ -70,7 +70,7 @@ def test_control_goes_from_one_to_the_other_and_is_given_up_with_the_connection(
 def test_the_emergency_stop_needs_no_control_and_is_repeated() -> None:
     async def scenario() -> None:
         async with serving() as page, page.browser() as one, page.browser() as other:
-            await one.ask(kind="take", name="anna")
+            await one.ask(kind="take", name="op1")
             answer = await other.ask(kind="e_stop")
             assert answer["ok"] and page.robot.stops[0][1] is True
             await until(lambda: len(page.robot.stops) > QUICK)
@@ -85,7 +85,7 @@ def test_the_emergency_stop_needs_no_control_and_is_repeated() -> None:
 def test_a_service_that_hangs_keeps_nothing_else_waiting() -> None:
     async def scenario() -> None:
         async with serving() as page, page.browser() as browser:
-            await browser.ask(kind="take", name="anna")
+            await browser.ask(kind="take", name="op1")
             page.robot.hold = asyncio.Event()
             await browser.send(kind="do", n=900, what="reset")
             again = await browser.ask(kind="do", what="reset")
@@ -102,7 +102,7 @@ def test_a_service_that_hangs_keeps_nothing_else_waiting() -> None:
 def test_the_emergency_stop_is_reset_in_two_steps_by_who_is_in_control() -> None:
     async def scenario() -> None:
         async with serving() as page, page.browser() as one, page.browser() as other:
-            await one.ask(kind="take", name="anna")
+            await one.ask(kind="take", name="op1")
             await one.ask(kind="e_stop")
             assert not (await one.ask(kind="do", what="reset_e_stop"))["ok"]
             assert not (await other.ask(kind="release_e_stop"))["ok"]
@@ -125,7 +125,7 @@ def test_the_emergency_stop_is_reset_in_two_steps_by_who_is_in_control() -> None
 def test_keys_move_while_they_are_held_and_confirmed() -> None:
     async def scenario() -> None:
         async with serving() as page, page.browser() as browser:
-            await browser.ask(kind="take", name="anna")
+            await browser.ask(kind="take", name="op1")
             up = {"axes": [0.5, 0, 0, 0, 0, 0], "gripper": False}
             for k in range(8):
                 await browser.send(kind="jog", at_ms=1000 + 50 * k, **up)
@@ -142,7 +142,7 @@ def test_keys_end_with_the_connection() -> None:
     async def scenario() -> None:
         async with serving() as page:
             async with page.browser() as browser:
-                await browser.ask(kind="take", name="anna")
+                await browser.ask(kind="take", name="op1")
                 await browser.send(kind="jog", axes=[0, 1, 0, 0, 0, 0], gripper=True, at_ms=1)
                 await until(lambda: page.robot.sticks and page.robot.sticks[-1][1].held)
             await until(lambda: not page.robot.sticks[-1][1].held)
@@ -157,7 +157,7 @@ def test_who_is_responsible_is_told_even_where_the_episodes_do_not_hear_it() -> 
     async def scenario() -> None:
         async with serving() as page, page.browser() as browser:
             page.robot.answers["operator"] = Answer(False, "the node episode is not there")
-            answer = await browser.ask(kind="take", name="anna")
+            answer = await browser.ask(kind="take", name="op1")
             assert answer["ok"] and "episode is not there" in answer["text"]
 
     run(scenario)

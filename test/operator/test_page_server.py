@@ -169,7 +169,7 @@ def test_more_viewers_than_there_may_be_are_told_so() -> None:
 def test_a_server_that_ends_says_so_and_one_that_begins_is_found_again() -> None:
     async def scenario() -> None:
         async with serving() as page, page.browser() as browser:
-            await browser.ask(kind="take", name="anna")
+            await browser.ask(kind="take", name="op1")
             port = int(page.address.rstrip("/").rpartition(":")[2])
             socket = browser.socket
         async with serving(listen=Listen(port=port)) as page, page.browser() as browser:

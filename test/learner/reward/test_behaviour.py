@@ -36,10 +36,10 @@ def picking(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture(scope="module")
 def scored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Episodes of two tasks: few failures to train on, and half of each to measure with."""
+    """Demonstrations of two tasks to train on, and as many failures to measure with."""
     folders = tmp_path_factory.mktemp("demonstrations"), tmp_path_factory.mktemp("outcomes")
     with LabelledEpisodes() as maker:
-        write_scored(maker, folders[0], 7_000_000, 80, failing=0.15)
+        write_scored(maker, folders[0], 7_000_000, 80, failing=0.0)
         write_scored(maker, folders[1], 8_000_000, 120, failing=0.5)
     return folders
 

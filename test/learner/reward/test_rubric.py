@@ -27,9 +27,9 @@ pytestmark = pytest.mark.learner
 
 @pytest.fixture(scope="module")
 def recipe(small: Callable[..., AnyRecipe]) -> RubricRecipe:
-    found = small("rubric5", 250)
+    found = small("rubric5", 220)
     assert isinstance(found, RubricRecipe)
-    stage = found.stage.model_copy(update={"learning_rate": 1e-2})
+    stage = found.stage.model_copy(update={"learning_rate": 1e-2, "batch": 8})
     return found.model_copy(update={"stage": stage})
 
 

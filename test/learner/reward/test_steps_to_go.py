@@ -33,7 +33,7 @@ pytestmark = pytest.mark.learner
 
 @pytest.fixture(scope="module")
 def recipe(small: Callable[..., AnyRecipe]) -> StepsToGoRecipe:
-    found = small("steps_to_go", 150, success_below=3.0, consecutive=2)
+    found = small("steps_to_go", 120, success_below=4.0, consecutive=2)
     assert isinstance(found, StepsToGoRecipe)
     return found
 

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from vla_rl_nodes.bench.machine import machine
+from vla_rl_nodes.bench.people.contract_file import with_time_limit
 from vla_rl_nodes.bench.people.half_policy import HalfPolicy, Tell, half_trained
 from vla_rl_nodes.bench.people.parts import (
     CONTRACT,
@@ -87,7 +88,8 @@ def _parts(text: str) -> list[str]:
 
 def _policy(options: argparse.Namespace, out: Path, tell: Tell) -> HalfPolicy:
     if options.bundle is None:
-        return half_trained(out / "policy", CONTRACT, tell)
+        contract = with_time_limit(CONTRACT, options.time_limit, out / "contract")
+        return half_trained(out / "policy", contract, tell)
     if options.trusted_keys is None:
         raise InputError("--bundle", "is signed by nobody known", "give --trusted-keys as well")
     return HalfPolicy(options.bundle, options.trusted_keys)

@@ -1,4 +1,8 @@
-"""A policy that is half trained: made here, signed with a key of its own, and tried alone."""
+"""A policy that is half trained: made here, signed with a key of its own, and tried alone.
+
+Its demonstrator moves at half the pace of the shipped policy's: nobody could step in where a
+policy comes down on the object with 0.2 m/s, and the force of that stops the arm for good.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +16,18 @@ from vla_rl_nodes.contract.spec import Contract
 from vla_rl_nodes.errors import InputError
 from vla_rl_nodes.policy.signing import create_key, load_key
 from vla_rl_nodes.replay.folder import write_episode
+from vla_rl_nodes.sim.actors import Actor, ExpertActor
 from vla_rl_nodes.sim.chunked import ChunkActor
 from vla_rl_nodes.sim.collect import collect
-from vla_rl_nodes.sim.rollout import Rollout
+from vla_rl_nodes.sim.expert import Expert, ExpertSettings
+from vla_rl_nodes.sim.rollout import Episode, Rollout
 
 RECIPE = "franka_pick_half"
 DEMONSTRATIONS = 60
 FIRST_SEED = 2_000_000  # of the demonstrations: no episode of a bench starts like one of them
 TRAINING_SEED = 0
 KEY = "half.pem"
+PACE = ExpertSettings(cruise=0.005, gain=0.2, yaw_cruise=0.04)  # each about half of its own
 
 # Told a stage and how much of it is done, from 0 to 1.
 Tell = Callable[[str, float], None]
@@ -51,7 +58,16 @@ class Alone:
     frozen: tuple[bool, ...]
 
 
-def half_trained(folder: Path, contract_name: str, tell: Tell) -> HalfPolicy:
+class _CarefulRollout(Rollout):
+    """A rollout in which the expert demonstrates slowly, and is disturbed as ever."""
+
+    def run(self, seed: int, actor: Actor) -> Episode:
+        """One episode; whoever else is asked for."""
+        careful = ExpertActor(self.contract, True, Expert(PACE), self.task.object)
+        return super().run(seed, careful)
+
+
+def half_trained(folder: Path, contract_path: Path, tell: Tell) -> HalfPolicy:
     """The policy in a folder; made when it is not there: demonstrations without ROS in simulated
     time, then the recipe ``franka_pick_half``.
 
@@ -59,7 +75,7 @@ def half_trained(folder: Path, contract_name: str, tell: Tell) -> HalfPolicy:
 
     Args:
         folder: of bundle, demonstrations and keys; made when it does not exist.
-        contract_name: the shipped contract that it is for.
+        contract_path: the contract with enough time for a slow demonstration.
         tell: told how far it is.
 
     Raises:
@@ -76,7 +92,7 @@ def half_trained(folder: Path, contract_name: str, tell: Tell) -> HalfPolicy:
             made.bundle, "has to be trained, and torch is not installed",
             "install the [learner] extra, or give --bundle and --trusted-keys",
         ) from error  # fmt: skip
-    contract = load_contract(contract_name)
+    contract = load_contract(contract_path)
     replay = _demonstrations(folder / "demonstrations", contract, tell)
     key = made.keys / KEY
     if not key.exists():
@@ -91,7 +107,7 @@ def half_trained(folder: Path, contract_name: str, tell: Tell) -> HalfPolicy:
 def _demonstrations(folder: Path, contract: Contract, tell: Tell) -> list[Path]:
     """Demonstrations by the disturbed expert; what is in the folder already stays."""
     found: list[Path] = []
-    with Rollout(contract) as rollout:
+    with _CarefulRollout(contract) as rollout:
         for index in range(DEMONSTRATIONS):
             tell("demonstrations", index / DEMONSTRATIONS)
             episode = collect(rollout, FIRST_SEED + index, perturbed=True)
