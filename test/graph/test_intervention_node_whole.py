@@ -35,6 +35,7 @@ from .running import CONTRACT, ROBOT, Graph, in_motion, some
 pytestmark = pytest.mark.graph
 
 TAKEOVERS = 3
+ACTIONS = 6  # of the person in each, at least
 
 
 @contextmanager
@@ -56,6 +57,17 @@ def last(statuses: list[Any]) -> str:
     return str(statuses[-1][1].status[0].message) if statuses else ""
 
 
+def told(running: Graph, statuses: list[Any], kind: str, count: int) -> None:
+    """Waits until so many beginnings or ends were told."""
+    running.wait(
+        lambda: sum(
+            v.key == "edge" and v.value == kind
+            for m in list(statuses) for v in m[1].status[0].values
+        ) == count,
+        10.0, f"{kind} {count}",
+    )  # fmt: skip
+
+
 def in_command(running: Graph) -> str:
     """Who is, as the filter said last."""
     event = running.driver.event("safety/status")
@@ -69,6 +81,7 @@ def test_every_intervention_is_in_the_bag_once(tmp_path: Path) -> None:
         try:
             statuses = running.listen(DiagnosticArray, "intervention/status", sensor=False)
             joints = running.listen(JointState, robot.topics.joint_states)
+            commands = running.listen(JointState, "intervention/command")
             running.wait(
                 lambda: any("spacemouse: ok" in v.value
                             for m in statuses[-1:] for v in m[1].status[0].values),
@@ -79,19 +92,16 @@ def test_every_intervention_is_in_the_bag_once(tmp_path: Path) -> None:
                 device.does("push")
                 running.wait(lambda: in_command(running) == "intervention", 5.0, "the person")
                 running.wait(lambda: last(statuses) == "active", 5.0, "active")
+                told(running, statuses, "start", number + 1)
+                acted = len(commands)
+                running.wait(lambda n=acted: len(commands) >= n + ACTIONS, 10.0, "his actions")
                 if number == TAKEOVERS - 1:
                     device.does("nan")
                     running.wait(lambda: last(statuses) == "lost", 5.0, "the loss")
                     break  # and the episode ends while it is held
                 device.does("rest")
                 running.wait(lambda: in_command(running) == "policy", 5.0, "the policy")
-                running.wait(
-                    lambda n=number: sum(
-                        v.key == "edge" and v.value == "end"
-                        for m in list(statuses) for v in m[1].status[0].values
-                    ) == n + 1,
-                    10.0, "the policy's action",
-                )  # fmt: skip
+                told(running, statuses, "end", number + 1)
             running.driver.abort()
             result = running.driver.finish(episode_id, 11, 20.0)
         finally:
@@ -122,15 +132,15 @@ def check(bag: Path) -> None:
         event.whole_number("command_stamp", SAFETY_STATUS, 64)
         for event in recording.events(SAFETY_STATUS)
     }
-    told: dict[str, list[int]] = {"start": [], "end": []}
+    said: dict[str, list[int]] = {"start": [], "end": []}
     for entry in reader.messages(f"/{ROBOT}/intervention/status"):
         values = {pair.key: pair.value for pair in entry.message.status[0].values}
         if values["edge"]:
-            told[values["edge"]].append(stamp_ns(entry.message))
-    assert stamps[start].tolist() == told["start"] and len(told["start"]) == TAKEOVERS
+            said[values["edge"]].append(stamp_ns(entry.message))
+    assert stamps[start].tolist() == said["start"] and len(said["start"]) == TAKEOVERS
     # The episode's own end makes the last one, perhaps after the bag was closed.
-    assert stamps[end].tolist()[: len(told["end"])] == told["end"]
-    assert len(told["end"]) >= TAKEOVERS - 1
+    assert stamps[end].tolist()[: len(said["end"])] == said["end"]
+    assert len(said["end"]) >= TAKEOVERS - 1
     assert rows.sum() >= TAKEOVERS * 5
     assert set(stamps[rows].tolist()) <= set(stamps[np.isfinite(executed).all(axis=1)]) | accepted
     assert np.abs(human[start][:, :3]).max() < 0.008  # each grows from nothing
