@@ -60,7 +60,8 @@ setup(
         "browser": ["playwright"],
         "dev": [
             "colcon-common-extensions", "hypothesis", "mcap-ros2-support", "mypy", "pytest",
-            "pytest-rerunfailures", "pytest-xdist", "ruff", "scipy", "setuptools<80", "types-PyYAML",
+            "pytest-rerunfailures", "pytest-xdist", "ruff", "scipy", "setuptools<80",
+            "types-PyYAML",
         ],
     },
     entry_points={

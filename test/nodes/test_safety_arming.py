@@ -24,9 +24,10 @@ class Filter:
     def __init__(self) -> None:
         self.state, self.moved, self.paused = State.DISARMED, False, False
         self.armed = self.disarmed = 0
-        self.refuse = False
+        self.refuse = self.for_reset = False
 
-    def arm(self, now: Instant, q: Any, width: float) -> None:
+    def arm(self, now: Instant, q: Any, width: float, for_reset: bool = False) -> None:
+        self.for_reset = for_reset
         if self.refuse:
             raise InputError("arm", "the emergency stop is latched", "reset it")
         self.state, self.armed = State.ARMED, self.armed + 1
@@ -47,6 +48,7 @@ class Rig:
         self.inputs = SimpleNamespace(
             position=(NOW.ros_ns, np.zeros(7)), reset_active=False,
             arm_position=lambda: np.zeros(7), gripper_width=lambda now_ns: 0.08,
+            forget_silent_reset=lambda now: None,
         )  # fmt: skip
         node: Any = SimpleNamespace(create_service=lambda *args: None)
         complaints: Any = SimpleNamespace(say=self.said.append)
@@ -89,13 +91,13 @@ def test_an_episode_that_becomes_ready_is_armed_anew_after_its_reset() -> None:
     rig = Rig()
     rig.episode.state, rig.episode.episode_id = Episode.RESETTING, "a"
     rig.inputs.reset_active = True
-    assert rig.tick() is State.ARMED
+    assert rig.tick() is State.ARMED and rig.filter.for_reset
     rig.episode.state, rig.episode.ready_ns = Episode.READY, NOW.ros_ns
     rig.inputs.reset_active = False
     assert rig.tick() is State.ARMED  # nothing was measured since
     rig.inputs.position = (NOW.ros_ns + 1, np.zeros(7))
     assert rig.tick() is State.DISARMED
-    assert rig.tick() is State.ARMED
+    assert rig.tick() is State.ARMED and not rig.filter.for_reset
     rig.episode.state = Episode.RUNNING
     rig.inputs.reset_active = True  # a retreat in mid-episode
     assert rig.tick() is State.ARMED
@@ -110,6 +112,9 @@ def test_a_latched_e_stop_keeps_a_reset_from_arming_and_is_said() -> None:
     for _ in range(PATIENCE + 2):
         assert rig.tick() is State.DISARMED
     assert "emergency stop" in str(rig.said[0])
+    assert rig.arming.refused == "the emergency stop is latched"
+    rig.filter.refuse = False
+    assert rig.tick() is State.ARMED and not rig.arming.refused
 
 
 def test_with_arming_by_service_nothing_else_arms() -> None:

@@ -1,16 +1,23 @@
-"""Which way is up, from an IMU's orientation."""
+"""Which way is up, from an IMU's orientation; a reset that falls silent."""
 
 from __future__ import annotations
 
 import math
+import threading
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vla_rl_nodes.contract.load import load_contract
 from vla_rl_nodes.errors import InputError
-from vla_rl_nodes.nodes.safety_inputs import up_in_body
+from vla_rl_nodes.nodes import safety_inputs
+from vla_rl_nodes.nodes.safety_inputs import RESET_SILENT_NS, SafetyInputs, up_in_body
+from vla_rl_nodes.robots.load import load_robot
+from vla_rl_nodes.safety.state import Instant, Source
 
 
 @given(st.floats(-3.0, 3.0), st.floats(-1.5, 1.5), st.floats(-3.0, 3.0))
@@ -35,3 +42,44 @@ def test_up_is_the_last_row_of_the_rotation(roll: float, pitch: float, yaw: floa
 def test_what_is_no_orientation_is_refused(bad: tuple[float, float, float, float]) -> None:
     with pytest.raises(InputError, match="has length"):
         up_in_body(*bad)
+
+
+def test_a_reset_that_falls_silent_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: dict[str, Any] = {}
+    engaged: list[tuple[Source, bool]] = []
+    said: list[str] = []
+
+    def subscribe(
+        kind: object, topic: str, callback: Any, profile: object, **options: Any
+    ) -> None:
+        heard[topic] = callback
+
+    def engage(source: Source, is_so: bool, now: Instant) -> None:
+        engaged.append((source, is_so))
+
+    now = [Instant(0, 0)]
+    monkeypatch.setattr(safety_inputs, "instant", lambda node: now[0])
+    node: Any = SimpleNamespace(create_subscription=subscribe)
+    safety: Any = SimpleNamespace(
+        engage=engage, command=print, joints=print, residual=print, joint_names=()
+    )
+    complaints: Any = SimpleNamespace(say=said.append)
+    anything: Any = None
+    inputs = SafetyInputs(
+        node, load_robot("fr3"), load_contract("franka_pick"), anything, safety,
+        threading.Lock(), anything, complaints,
+    )  # fmt: skip
+    heard["reset/active"](SimpleNamespace(data=True))
+    now[0] = Instant(0, RESET_SILENT_NS)
+    inputs.forget_silent_reset(now[0])
+    assert inputs.reset_active and not said
+    heard["reset/active"](SimpleNamespace(data=True))  # said again, so it goes on
+    now[0] = Instant(0, 2 * RESET_SILENT_NS)
+    inputs.forget_silent_reset(now[0])
+    assert inputs.reset_active
+    now[0] = Instant(0, 2 * RESET_SILENT_NS + 1)
+    inputs.forget_silent_reset(now[0])
+    inputs.forget_silent_reset(now[0])
+    assert not inputs.reset_active
+    assert engaged[-1] == (Source.RESET, False) and engaged.count((Source.RESET, False)) == 1
+    assert len(said) == 1 and "silent" in said[0]

@@ -51,6 +51,19 @@ def test_an_unfit_arm_is_not_armed(rig: Any, joint: int, value: float, said: str
     assert rig.filter.state == "disarmed"
 
 
+def test_a_reset_may_begin_with_a_tilted_tool(rig: Any) -> None:
+    rig.filter.disarm()
+    q = rig.robot.home.copy()
+    q[5] = 2.0
+    for _ in range(4):  # it has to be seen at rest
+        rig.later(10)
+        rig.measure(q)
+    with pytest.raises(InputError, match="tilted"):
+        rig.filter.arm(rig.now, q, 0.04)
+    rig.filter.arm(rig.now, q, 0.04, for_reset=True)
+    np.testing.assert_array_equal(rig.step().q_command, q)
+
+
 # --- commands
 
 

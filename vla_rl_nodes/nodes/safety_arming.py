@@ -66,6 +66,7 @@ class Arming:
         self._episode, self._complaints, self._mode = episode, complaints, mode
         self._armed_for = ""
         self._refused = 0  # ticks in a row
+        self.refused = ""  # why it is not armed although it should be
         self.count = 0  # how often it was armed
         for name, handler in (
             ("arm", self._arm_by_service),
@@ -98,8 +99,9 @@ class Arming:
         self._arm(now)
         return "armed"
 
-    def _arm(self, now: Instant) -> None:
-        self._filter.arm(now, self._inputs.arm_position(), self._inputs.gripper_width(now.ros_ns))
+    def _arm(self, now: Instant, for_reset: bool = False) -> None:
+        width = self._inputs.gripper_width(now.ros_ns)
+        self._filter.arm(now, self._inputs.arm_position(), width, for_reset)
 
     def _disarm(self, now: Instant) -> str:
         self._filter.disarm()
@@ -128,7 +130,9 @@ class Arming:
         self._filter.pause(self._episode.paused and state in UNDER_WAY)
         if self._mode != "episode":
             return
+        self.refused = ""
         if state not in (EpisodeStates.READY, EpisodeStates.RUNNING):
+            self._inputs.forget_silent_reset(now)
             if not self._inputs.reset_active:
                 if self._armed_for:
                     self._armed_for = ""
@@ -148,10 +152,11 @@ class Arming:
             self._filter.disarm()  # the last episode's motion comes to rest first
             return
         try:
-            self._arm(now)
+            self._arm(now, for_reset=episode_id == RESET)
         except InputError as error:
             self._refused += 1
             if self._refused > PATIENCE:  # an arm that was just put to its start rests soon
                 self._complaints.say(error)
+                self.refused = error.problem
             return
         self._armed_for, self._refused = episode_id, 0

@@ -103,7 +103,7 @@ class SafetyFilterNode(LeanNode):
             self._arming.follow_episode(now, self._cause)
             names = self._filter.reference_names  # none are left after the last tick
             output = self._filter.tick(now, skipped)
-            armed = self._arming.count
+            armed, refused = self._arming.count, self._arming.refused
             position = self._inputs.position
         self._cause = output.cause
         if armed != self._armed:
@@ -115,7 +115,7 @@ class SafetyFilterNode(LeanNode):
         self._outputs.publish(output, planned_ns, now.ros_ns, skipped)
         self._reports.tick(
             now.ros_ns, output, lateness_ns, self._ticker.skipped,
-            None if position is None else position[1], names,
+            None if position is None else position[1], names, refused,
         )  # fmt: skip
         self._publish_actions(now.ros_ns, output, names)
         for line in output.messages:

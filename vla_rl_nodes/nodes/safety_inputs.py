@@ -31,6 +31,7 @@ Offer = Callable[[int, Instant, Sequence[str], Sequence[float]], Refusal | None]
 
 GRIPPER_STATE_AGE_NS = 200_000_000
 UNIT_TOLERANCE = 1e-2  # of a quaternion's length
+RESET_SILENT_NS = 1_000_000_000  # the reset's node says at 20 Hz that it is active
 
 
 def up_in_body(x: float, y: float, z: float, w: float) -> Vector:
@@ -77,6 +78,7 @@ class SafetyInputs:
         self._episode, self._complaints = episode, complaints
         self.position: tuple[int, Vector] | None = None  # stamp, joints; read it under the lock
         self.reset_active = False  # whether a reset asks for the arm; read it under the lock
+        self._reset_said_ns = 0  # steady time of the last word of it
         self._gripper: tuple[int, float] | None = None
         topics = robot.topics
         node.create_subscription(JointState, topics.joint_states, self._hear_joints, SENSOR)
@@ -215,9 +217,20 @@ class SafetyInputs:
 
     def _hear_active(self, source: Source, message: Bool) -> None:
         with self._lock:
+            now = instant(self._node)
             if source is Source.RESET:
-                self.reset_active = message.data
-            self._filter.engage(source, message.data, instant(self._node))
+                self.reset_active, self._reset_said_ns = message.data, now.steady_ns
+            self._filter.engage(source, message.data, now)
+
+    def forget_silent_reset(self, now: Instant) -> None:
+        """A reset that no longer says that it is active is over, as where its node was killed.
+
+        Only between episodes: within one, nobody else may have what it holds. Under the lock.
+        """
+        if self.reset_active and now.steady_ns - self._reset_said_ns > RESET_SILENT_NS:
+            self.reset_active = False
+            self._filter.engage(Source.RESET, False, now)
+            self._complaints.say("reset/active: was silent for 1 s; the reset is over")
 
     def _hear_e_stop(self, message: Bool) -> None:
         with self._lock:

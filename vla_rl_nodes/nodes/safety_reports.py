@@ -72,6 +72,7 @@ class SafetyReports:
         skipped: int,
         position: Array | None,
         reference_names: tuple[str, ...],
+        refused: str,
     ) -> None:
         """Takes one tick, and says what is new or due.
 
@@ -82,6 +83,7 @@ class SafetyReports:
             skipped: deadlines that have passed without a tick, since the start.
             position: joints as measured last [n], rad; None before that.
             reference_names: what the output's reference consists of.
+            refused: why the filter is not armed although it should be; empty: nothing refuses.
         """
         reasons = output.reasons | (NONE if output.executed is None else output.executed.reasons)
         where = [reference_names.index(name) for name in TOOL if name in reference_names]
@@ -95,7 +97,7 @@ class SafetyReports:
         self._worst_late_ns = max(self._worst_late_ns, lateness_ns)
         now = output.state, output.source
         if self.alive or output.executed is not None or now != self._last or reasons:
-            self._say(now_ns, output)
+            self._say(now_ns, output, refused)
         self._last = now
 
     @property
@@ -103,7 +105,7 @@ class SafetyReports:
         """Whether this is a tick at which whatever comes seldom is told anyway."""
         return self._ticks % self._alive_every == 0
 
-    def _say(self, now_ns: int, output: FilterOutput) -> None:
+    def _say(self, now_ns: int, output: FilterOutput, refused: str) -> None:
         executed = output.executed
         reasons = output.reasons | (NONE if executed is None else executed.reasons)
         values = {
@@ -115,6 +117,7 @@ class SafetyReports:
             "lateness_ms": f"{self._worst_late_ns / 1e6:.3f}",
             "ticks": str(self._ticks),
             "skipped_ticks": str(self._skipped),
+            "refused": refused,
         }
         self._worst_late_ns = 0
         stamp = now_ns if executed is None else executed.stamp_ns

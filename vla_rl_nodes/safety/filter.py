@@ -100,12 +100,15 @@ class SafetyFilter:
 
     # --- orders
 
-    def arm(self, now: Instant, q_measured: Array, gripper_width: float) -> None:
+    def arm(
+        self, now: Instant, q_measured: Array, gripper_width: float, for_reset: bool = False
+    ) -> None:
         """Takes over a robot that is at rest at ``q_measured`` [n] (rad); nothing moves by itself.
 
         Commands that came before are forgotten. After a stop it goes on from where it was
         commanded to be, unless it has been moved away from there meanwhile. The tool may be
         outside the workspace: motion is then allowed only where it does not go further out.
+        For a reset a tool may be tilted that the actions want downward: its joints level it.
 
         Raises:
             InputError: already armed; the emergency stop is latched or unheard; no fresh joint
@@ -121,7 +124,7 @@ class SafetyFilter:
         sample = self._guards.joints.sample(now)
         q = starting_position(
             self._robot, self._kinematics, self._limits, self._clearance,
-            self._contract.action.kind == "tool_delta", sample, q_measured,
+            self._contract.action.kind == "tool_delta" and not for_reset, sample, q_measured,
             self._guards.joints.at_rest, commanded,
         )  # fmt: skip
         self._drive = Drive(

@@ -23,7 +23,7 @@ from vla_rl_nodes.sim.expert import Expert, ExpertSettings
 from vla_rl_nodes.sim.rollout import Episode, Rollout
 
 RECIPE = "franka_pick_half"
-DEMONSTRATIONS = 60
+DEMONSTRATIONS = 20
 FIRST_SEED = 2_000_000  # of the demonstrations: no episode of a bench starts like one of them
 TRAINING_SEED = 0
 KEY = "half.pem"

@@ -243,8 +243,9 @@ class LivingWorld(_Loop):
         self._advance_to(self._now + BREATH_NS)
         return self._status.success
 
-    def _arm(self) -> None:
-        self._filter.arm(self._instant, self.world.joint_positions, self.world.gripper_width)
+    def _arm(self, for_reset: bool = False) -> None:
+        joints, width = self.world.joint_positions, self.world.gripper_width
+        self._filter.arm(self._instant, joints, width, for_reset)
 
     def _come_to_rest(self) -> None:
         """Disarms, as the end of an episode does, and lets the stop be followed to its end."""
@@ -283,7 +284,7 @@ class LivingWorld(_Loop):
         if orders.joints is not None or orders.action is not None:
             return
         try:
-            self._arm()
+            self._arm(for_reset=True)
             self._note = ""
         except InputError as error:
             self._note = error.problem

@@ -37,7 +37,7 @@ KINDS = {
     "fallen": Kind(40, True),
     "held": Kind(30, True),
     "near_limits": Kind(30, True),
-    "tilted": Kind(10, False),
+    "tilted": Kind(10, True),
     "obstacle": Kind(30, True),
     "obstacle_and_fallen": Kind(10, True),
     "out_of_reach": Kind(20, False),
