@@ -10,6 +10,7 @@ import pytest
 
 pytest.importorskip("rclpy")
 
+from rclpy.serialization import serialize_message
 from sensor_msgs.msg import JointState
 
 from vla_rl_nodes.nodes import reset_inputs
@@ -29,9 +30,9 @@ class Owner:
         self.hear: dict[str, Callable[[Any], None]] = {}
 
     def create_subscription(
-        self, kind: Any, topic: str, hear: Callable[[Any], None], profile: Any
+        self, kind: Any, topic: str, hear: Callable[[Any], None], profile: Any, raw: bool = False
     ) -> None:
-        self.hear[topic] = hear
+        self.hear[topic] = (lambda message: hear(serialize_message(message))) if raw else hear
 
 
 class Clock:

@@ -11,6 +11,7 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from numpy.typing import NDArray
 from rclpy.node import Node
+from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import JointState
 
 from vla_rl_nodes.contract.decode import named_vector, stamp_ns
@@ -35,7 +36,8 @@ class _Heard(NamedTuple):
 
 
 class ResetInputs:
-    """Stores the newest message of each topic; they are only decoded when somebody looks.
+    """Stores the newest message of each topic as bytes: a robot sends up to a thousand a second,
+    and they are decoded only when somebody looks.
 
     Args:
         node: owns the subscriptions.
@@ -48,7 +50,7 @@ class ResetInputs:
         self._robot, self._complaints = robot, complaints
         self._silence_ns = round(silence_s * 1e9)
         self._lock = threading.Lock()
-        self._newest: dict[str, _Heard] = {}
+        self._newest: dict[str, tuple[int, bytes]] = {}  # when, and what
         self._statuses: list[_Heard] = []
         self._said: tuple[int, Event] | None = None  # by the filter, the last time it spoke
         self._before: tuple[int, Array] | None = None  # stamp and joints that a speed counts from
@@ -60,12 +62,17 @@ class ResetInputs:
         ):  # fmt: skip
             if topic is not None:
                 hear = partial(self._hear, topic)
-                node.create_subscription(JointState, topic, hear, profile)
+                node.create_subscription(JointState, topic, hear, profile, raw=True)
         node.create_subscription(DiagnosticArray, FILTER, self._hear_filter, STREAM)
 
-    def _hear(self, topic: str, message: JointState) -> None:
+    def _hear(self, topic: str, message: bytes) -> None:
         with self._lock:
-            self._newest[topic] = _Heard(time.monotonic_ns(), message)
+            self._newest[topic] = time.monotonic_ns(), message
+
+    def _decoded(self, topic: str | None) -> _Heard | None:
+        """The newest message of a topic; under the lock."""
+        at_ns, data = self._newest.get(topic or "", (0, b""))
+        return _Heard(at_ns, deserialize_message(data, JointState)) if data else None
 
     def _hear_filter(self, message: DiagnosticArray) -> None:
         with self._lock:
@@ -75,23 +82,24 @@ class ResetInputs:
     def state_names(self) -> tuple[str, ...]:
         """The names of ``sim/state`` in their order; empty where none was heard."""
         with self._lock:
-            heard = self._newest.get(STATE)
+            heard = self._decoded(STATE)
         return () if heard is None else tuple(heard.message.name)
 
     def seen(self) -> Seen:
         """What there is now; the filter's reasons since this was asked last."""
         now = time.monotonic_ns()
         with self._lock:
-            newest = dict(self._newest)
+            arm = self._decoded(self._robot.topics.joint_states)
+            gripper, state = self._decoded(self._gripper), self._decoded(STATE)
             statuses, self._statuses = self._statuses, []
-        joints = self._joints(newest.get(self._robot.topics.joint_states), now)
+        joints = self._joints(arm, now)
         return Seen(
             now / 1e9,
             joints,
             self._speed,
-            self._width(newest.get(self._gripper or ""), now),
+            self._width(gripper, now),
             self._filter(statuses, now),
-            self._state(newest.get(STATE), now),
+            self._state(state, now),
         )
 
     def _joints(self, heard: _Heard | None, now: int) -> Array | None:
