@@ -33,16 +33,9 @@ def build_model(robot: Robot, scene: Scene) -> mujoco.MjModel:
     Raises:
         InputError: the URDF cannot be read or does not compile, or a camera's body is not in it.
     """
-    spec = _robot_spec(robot)
+    spec = robot_spec(robot)
     _set_options(spec, scene)
     _dress(spec, robot)
-    _exclude_neighbours(spec, robot)
-    for body in spec.worldbody.find_all(mujoco.mjtObj.mjOBJ_BODY):
-        body.gravcomp = 1.0 if robot.gravity_compensation else 0.0
-    for axis in robot.axes:
-        _add_servo(spec, axis.name, axis.servo.kp, axis.servo.kd, axis.servo.armature, axis.effort)
-    if robot.gripper is not None:
-        _add_gripper(spec, robot.gripper)
     add_surroundings(spec, scene)
     try:
         model: mujoco.MjModel = spec.compile()
@@ -51,7 +44,24 @@ def build_model(robot: Robot, scene: Scene) -> mujoco.MjModel:
     return model
 
 
-def _robot_spec(robot: Robot) -> mujoco.MjSpec:
+def robot_spec(robot: Robot) -> mujoco.MjSpec:
+    """The robot with servos on its joints, alone in the world, to be added to and compiled.
+
+    Raises:
+        InputError: the URDF cannot be read, or lacks one of the robot's joints.
+    """
+    spec = _read_urdf(robot)
+    _exclude_neighbours(spec, robot)
+    for body in spec.worldbody.find_all(mujoco.mjtObj.mjOBJ_BODY):
+        body.gravcomp = 1.0 if robot.gravity_compensation else 0.0
+    for axis in robot.axes:
+        _add_servo(spec, axis.name, axis.servo.kp, axis.servo.kd, axis.servo.armature, axis.effort)
+    if robot.gripper is not None:
+        _add_gripper(spec, robot.gripper)
+    return spec
+
+
+def _read_urdf(robot: Robot) -> mujoco.MjSpec:
     """The URDF with a joint between world and base, which MuJoCo else merges into one body."""
     try:
         tree = ET.parse(robot.urdf).getroot()
