@@ -1,6 +1,6 @@
 """Starts one robot's graph: ros2 launch vla_rl_nodes bringup.launch.py sim:=true."""
 
-from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, Shutdown
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
@@ -8,6 +8,9 @@ from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from vla_rl_nodes.bringup import ACTORS, graph
 from vla_rl_nodes.contract.load import load_contract
 from vla_rl_nodes.policy.selection import ENGINES
+
+# Without one of these nobody bounds or ends what the policy does: the whole graph ends with it.
+VITAL = ("safety_filter", "episode")
 
 
 def _nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
@@ -46,6 +49,7 @@ def _nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
             namespace=namespace,
             parameters=[dict(node.parameters)],
             output="screen",
+            on_exit=Shutdown() if node.executable in VITAL else None,
         )
         for node in graph(
             contract,

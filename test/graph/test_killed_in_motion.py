@@ -11,6 +11,7 @@ from sensor_msgs.msg import JointState
 from vla_rl_nodes.bags.reader import EpisodeReader
 from vla_rl_nodes.contract.load import load_contract
 from vla_rl_nodes.demo.measure import measure_episode
+from vla_rl_nodes.nodes.episode_alive import SILENT_NS
 from vla_rl_nodes.robots.load import load_robot
 from vla_rl_nodes.safety.limits import load_limits
 
@@ -62,3 +63,25 @@ def test_arm_is_at_rest_and_within_its_limits(
     broken = [v for v in measured.limits.violations if v.quantity != "seam"]
     assert broken == []
     assert measured.limits.late or measured.limits.leap < 1e-9
+
+
+def test_without_the_episodes_node_the_arm_is_disarmed_at_rest(tmp_path: Path) -> None:
+    robot = load_robot("fr3")
+    with start(tmp_path) as running:
+        joints = running.listen(JointState, robot.topics.joint_states)
+        in_motion(running, joints)
+        running.processes.kill("episode")
+        died = running.now_ns()
+
+        def disarmed() -> bool:
+            event = running.driver.event("safety/status")
+            return event is not None and event.message == "disarmed"
+
+        running.wait(disarmed, 5.0, "the filter to disarm")
+        since = running.now_ns()
+        running.wait(lambda: len(joints) and joints[-1][0] - since > 10**9, 10.0, "a second more")
+        moving = [stamp for stamp, speed in speeds(joints) if speed > AT_REST and stamp > died]
+    rest_s = (max(moving, default=died) - died) / 1e9
+    print(f"episode killed: at rest {rest_s:.3f} s later")
+    assert rest_s < SILENT_NS / 1e9 + LIMITS.stop_after_s + WITHIN_S
+    assert max(moving, default=died) < since + WITHIN_S * 1e9

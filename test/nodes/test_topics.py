@@ -47,6 +47,7 @@ def recorded(robot: Robot) -> dict[str, Recorded]:
         ("progress", "stream", "sensor_msgs/msg/JointState"),
         # Heartbeats may be offered best effort: only a best-effort reader hears those.
         ("safety/e_stop", "sensor", "std_msgs/msg/Bool"),
+        ("operator/e_stop", "sensor", "std_msgs/msg/Bool"),
         ("safety/deadman", "sensor", "std_msgs/msg/Bool"),
     ],
 )

@@ -24,7 +24,7 @@ def test_pressing_latches_until_it_is_released_and_reset() -> None:
     e_stop.refuse_arming(at(0))
     assert e_stop.hear(True, at(1)) == (Reason.E_STOP, "the emergency stop is pressed")
     assert e_stop.hear(True, at(2)) is None and e_stop.latched
-    with pytest.raises(InputError, match="still pressed; release it"):
+    with pytest.raises(InputError, match="still pressed: safety/e_stop; release it"):
         e_stop.reset(at(3), moving=False)
     assert e_stop.hear(False, at(4)) is None and e_stop.latched
     with pytest.raises(InputError, match="arm: the emergency stop is latched"):
@@ -60,3 +60,29 @@ def test_a_heartbeat_asked_for_later_is_due_from_then() -> None:
     e_stop.set_limits(HEARTBEAT, at(10_000))
     assert e_stop.watch(at(10_100)) is None
     assert e_stop.watch(at(10_101)) is not None
+
+
+def test_nobody_takes_back_what_another_button_says() -> None:
+    e_stop = EStop(LIMITS)
+    e_stop.hear(True, at(1))
+    e_stop.hear(True, at(2), "operator/e_stop")
+    e_stop.hear(False, at(3), "operator/e_stop")
+    with pytest.raises(InputError, match="still pressed: safety/e_stop;"):
+        e_stop.reset(at(4), moving=False)
+    e_stop.hear(True, at(5), "operator/e_stop")
+    e_stop.hear(False, at(6))
+    with pytest.raises(InputError, match="still pressed: operator/e_stop;"):
+        e_stop.reset(at(7), moving=False)
+    e_stop.hear(False, at(8), "operator/e_stop")
+    e_stop.reset(at(9), moving=False)
+    assert not e_stop.latched
+
+
+def test_another_button_is_no_heartbeat() -> None:
+    e_stop = EStop(HEARTBEAT)
+    e_stop.hear(False, at(10))
+    e_stop.hear(False, at(150), "operator/e_stop")
+    assert e_stop.watch(at(111)) is not None and e_stop.latched
+    e_stop.hear(False, at(155), "operator/e_stop")
+    with pytest.raises(InputError, match="heartbeat is 150 ms old"):
+        e_stop.reset(at(160), moving=False)

@@ -9,6 +9,7 @@ from functools import partial
 
 from diagnostic_msgs.msg import DiagnosticArray
 from sensor_msgs.msg import JointState
+from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
 
 from vla_rl_nodes.contract.decode import named_vector, stamp_ns
@@ -27,6 +28,8 @@ from vla_rl_nodes.episodes.reset_answer import ResetAnswer, reset_answer
 from vla_rl_nodes.episodes.words import one_line
 from vla_rl_nodes.errors import InputError
 from vla_rl_nodes.nodes.complaints import Complaints
+from vla_rl_nodes.nodes.episode_alive import PERIOD_S as ALIVE_PERIOD_S
+from vla_rl_nodes.nodes.episode_alive import TOPIC as ALIVE
 from vla_rl_nodes.nodes.episode_parameters import EpisodeParameters
 from vla_rl_nodes.nodes.episode_resets import ResetCalls
 from vla_rl_nodes.nodes.episode_state import TOPIC
@@ -34,8 +37,10 @@ from vla_rl_nodes.nodes.event import WARN, Event, from_message, to_message
 from vla_rl_nodes.nodes.lean_node import LeanNode
 from vla_rl_nodes.nodes.qos import LATCHED, STREAM
 from vla_rl_nodes.nodes.spin import spin
+from vla_rl_nodes.safety.status import Status
 
 CHECK_PERIOD_S = 0.02
+PASSING = {"stale_command", "stale_state"}  # stops that nobody has to look at
 SERVICES = ("start", "success", "failure", "abort", "discard", "pause", "resume")
 
 
@@ -82,6 +87,8 @@ class Episode(LeanNode):
         ):
             self.create_subscription(DiagnosticArray, topic, handler, profile)
         self.create_subscription(JointState, "reward", self._hear_reward, STREAM)
+        self._alive = self.create_publisher(Bool, ALIVE, STREAM)
+        self.create_timer(ALIVE_PERIOD_S, lambda: self._alive.publish(Bool(data=True)))
         self.create_timer(CHECK_PERIOD_S, self._check)
         self._publish()
 
@@ -184,13 +191,17 @@ class Episode(LeanNode):
         state, reasons = event.message, event.values.get("reasons", "")
         self._machine.heard(FILTER, time.monotonic_ns())
         self._filter_armed = state in ("armed", "holding") and event.stamp_ns > self._ready_ns
-        stop = "e_stop" in reasons.split(",")
+        names = set(filter(None, reasons.split(",")))
+        stop = "e_stop" in names or event.values.get("status") == str(int(Status.E_STOP))
         if stop or state == "faulted":
             self._stop_automatic(f"safety filter {state}: {one_line(reasons)}")
+        if stop and self._machine.state in (State.RESETTING, State.READY):
+            # Whoever pressed it wants no motion that somebody asked for before.
+            self._end(State.ABORTED, "the emergency stop is latched", Cause.STOP)
         if self._machine.state is State.RUNNING and state in ("faulted", "stopped", "disarmed"):
             said = f"safety filter {state}: {one_line(reasons) or 'told to'}"
-            # Whoever stopped it by hand does not want the next episode to begin by itself.
-            cause = Cause.FAULT if state == "stopped" and not stop else Cause.STOP
+            # After a contact, or where somebody stopped it by hand, a person has to look first.
+            cause = Cause.FAULT if state == "stopped" and names <= PASSING else Cause.STOP
             self._end(State.ABORTED, said, cause)
 
     def _hear_recorder(self, message: DiagnosticArray) -> None:
@@ -221,8 +232,8 @@ class Episode(LeanNode):
         event = from_message(message, "intervention/status", self._complaints)
         if event is None:
             return
-        self._person_in_command = event.message == "active"
-        if not self._person_in_command or event.values.get("episode_id") != self._episode_id:
+        self._person_in_command = event.values.get("in_command") == "1"
+        if event.message != "active" or event.values.get("episode_id") != self._episode_id:
             return
         now, retreating = time.monotonic_ns(), self._machine.retreating
         if self._machine.taken_over(now):

@@ -22,6 +22,7 @@ from vla_rl_nodes.nodes.episode_state import EpisodeState
 from vla_rl_nodes.nodes.qos import COMMAND, SENSOR, STREAM
 from vla_rl_nodes.robots.kinematics import Kinematics
 from vla_rl_nodes.robots.model import Robot
+from vla_rl_nodes.safety.e_stop import MAIN
 from vla_rl_nodes.safety.filter import SafetyFilter
 from vla_rl_nodes.safety.inputs import Refusal
 from vla_rl_nodes.safety.state import Instant, Source
@@ -31,6 +32,7 @@ Offer = Callable[[int, Instant, Sequence[str], Sequence[float]], Refusal | None]
 
 GRIPPER_STATE_AGE_NS = 200_000_000
 UNIT_TOLERANCE = 1e-2  # of a quaternion's length
+E_STOPS = (MAIN, "operator/e_stop")  # a button of the robot, and the operator's page
 RESET_SILENT_NS = 1_000_000_000  # the reset's node says at 20 Hz that it is active
 
 
@@ -103,7 +105,9 @@ class SafetyInputs:
         # A best-effort reader hears every publisher but may lose a message; a reliable one loses
         # none but does not hear best-effort publishers. Pressing twice is no harm.
         for profile in (SENSOR, STREAM):
-            node.create_subscription(Bool, "safety/e_stop", self._hear_e_stop, profile)
+            for button in E_STOPS:
+                hear = partial(self._hear_e_stop, button)
+                node.create_subscription(Bool, button, hear, profile)
         node.create_subscription(Bool, "safety/deadman", self._hear_deadman, SENSOR)
 
     def _listen(self, topic: str, offer: Offer, names: Sequence[str], in_episode: bool) -> None:
@@ -119,6 +123,11 @@ class SafetyInputs:
         if self.position is None:
             raise InputError("arm", "no joint state was heard", "start the robot's driver")
         return self.position[1]
+
+    @property
+    def measured_opening(self) -> float | None:
+        """The gripper's opening as it was heard last, m. Under the lock."""
+        return None if self._gripper is None else self._gripper[1]
 
     def gripper_width(self, now_ns: int) -> float:
         """The gripper's opening, m; 0 without a gripper. Under the lock.
@@ -232,9 +241,9 @@ class SafetyInputs:
             self._filter.engage(Source.RESET, False, now)
             self._complaints.say("reset/active: was silent for 1 s; the reset is over")
 
-    def _hear_e_stop(self, message: Bool) -> None:
+    def _hear_e_stop(self, button: str, message: Bool) -> None:
         with self._lock:
-            self._filter.e_stop(message.data, instant(self._node))
+            self._filter.e_stop(message.data, instant(self._node), button)
 
     def _hear_deadman(self, message: Bool) -> None:
         with self._lock:

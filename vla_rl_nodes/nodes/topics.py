@@ -64,6 +64,7 @@ def recorded_topics(
         (topics.imu, Imu),
         # Heartbeats; whoever sends them may offer them best effort.
         ("safety/e_stop", Bool),
+        ("operator/e_stop", Bool),
         ("safety/deadman", Bool),
     ):
         if topic is not None:

@@ -7,11 +7,15 @@ from vla_rl_nodes.safety.limits import SafetyLimits, nanoseconds
 from vla_rl_nodes.safety.reasons import Reason
 from vla_rl_nodes.safety.state import Instant, Problem
 
+MAIN = "safety/e_stop"  # the button that the limits' heartbeat is asked of
+
 
 class EStop:
     """What is known of the emergency stop; a convenience, not the hardware's own stop.
 
-    Where the limits give it a heartbeat, silence for longer counts as pressed.
+    Each button is a topic, and each has to be released by itself: what one says takes back nothing
+    that another has said. Where the limits give :data:`MAIN` a heartbeat, its silence for longer
+    counts as pressed.
 
     Args:
         limits: the heartbeat.
@@ -19,7 +23,7 @@ class EStop:
 
     def __init__(self, limits: SafetyLimits) -> None:
         self.latched = False
-        self._pressed = False
+        self._pressed: set[str] = set()
         self._heard_ns: int | None = None
         self._due_since_ns = 0
         self._timeout_ns: int | None = None
@@ -32,10 +36,15 @@ class EStop:
             self._due_since_ns = now.steady_ns
         self._timeout_ns = None if timeout_s is None else nanoseconds(timeout_s)
 
-    def hear(self, pressed: bool, now: Instant) -> Problem | None:
-        """Takes the input; pressed, it latches, and the first time that is a problem."""
-        self._heard_ns, self._pressed = now.steady_ns, pressed
-        return self._latch("the emergency stop is pressed") if pressed else None
+    def hear(self, pressed: bool, now: Instant, button: str = MAIN) -> Problem | None:
+        """Takes a button's word; pressed, it latches, and the first time that is a problem."""
+        if button == MAIN:
+            self._heard_ns = now.steady_ns
+        if not pressed:
+            self._pressed.discard(button)
+            return None
+        self._pressed.add(button)
+        return self._latch("the emergency stop is pressed")
 
     def watch(self, now: Instant) -> Problem | None:
         """Latches on a missing heartbeat, and the first time that is a problem."""
@@ -64,7 +73,8 @@ class EStop:
         if moving:
             raise InputError(place, "the robot is armed, or not at rest yet", "wait for its rest")
         if self._pressed:
-            raise InputError(place, "it is still pressed", "release it")
+            buttons = ", ".join(sorted(self._pressed))
+            raise InputError(place, f"it is still pressed: {buttons}", "release it")
         missing = self._missing(now, heard=True)
         if missing is not None:
             raise InputError(place, missing, "check its publisher")

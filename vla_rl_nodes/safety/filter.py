@@ -17,6 +17,7 @@ from vla_rl_nodes.safety.check import check_settings
 from vla_rl_nodes.safety.clearance import Clearance
 from vla_rl_nodes.safety.course import Course
 from vla_rl_nodes.safety.drive import Drive
+from vla_rl_nodes.safety.e_stop import MAIN
 from vla_rl_nodes.safety.execution import Execution
 from vla_rl_nodes.safety.guards import Guards
 from vla_rl_nodes.safety.inputs import Refusal, Vector
@@ -87,6 +88,21 @@ class SafetyFilter:
     def moved(self) -> bool:
         """Whether anything has been commanded to move since the last arming."""
         return self._drive is not None and self._drive.moved
+
+    @property
+    def latched(self) -> bool:
+        """Whether the emergency stop is latched."""
+        return self._guards.e_stop.latched
+
+    @property
+    def in_command(self) -> Source:
+        """Whose commands are executed while it is armed."""
+        return self._arbiter.in_command
+
+    @property
+    def gripper_width(self) -> float | None:
+        """The opening that is commanded, m; None while disarmed, and without a gripper."""
+        return None if self._drive is None else self._drive.width
 
     @property
     def reference_names(self) -> tuple[str, ...]:
@@ -160,9 +176,9 @@ class SafetyFilter:
         if before is not None:
             self._course.messages.append(f"{self._arbiter.in_command} takes over from {before}")
 
-    def e_stop(self, pressed: bool, now: Instant) -> None:
-        """Takes the emergency stop's input, which is its heartbeat too; pressed, it latches."""
-        problem = self._guards.e_stop.hear(pressed, now)
+    def e_stop(self, pressed: bool, now: Instant, button: str = MAIN) -> None:
+        """Takes an emergency stop's input; pressed, it latches. See :class:`EStop`."""
+        problem = self._guards.e_stop.hear(pressed, now, button)
         if problem is not None:
             self._fault(problem)
 
