@@ -220,6 +220,17 @@ def test_an_emergency_stop_between_episodes_is_the_end_of_it(robot: FakeRobot) -
     assert robot.set(automatic_pause_s=0.1) == ""
 
 
+def test_an_emergency_stop_before_the_episode_runs_ends_it(robot: FakeRobot) -> None:
+    robot.wait_until_over()
+    robot.reset_says = None  # a reset that takes long
+    _, episode_id = robot.call("start")
+    robot.wait_for("resetting", episode_id=episode_id)
+    robot.filter_says, robot.filter_reasons = "disarmed", "e_stop"
+    reason = robot.wait_for("aborted", episode_id=episode_id).values["reason"]
+    assert reason == "the emergency stop is latched"
+    robot.graph.wait(lambda: "cancel" in robot.asked, 10.0, "the reset to be cancelled")
+
+
 def test_help_that_comes_and_help_that_does_not(robot: FakeRobot) -> None:
     episode_id = robot.running()
     common = {"episode_id": episode_id, "attempt": "1"}
@@ -227,12 +238,17 @@ def test_help_that_comes_and_help_that_does_not(robot: FakeRobot) -> None:
     robot.wait_for("running", paused="1", help="lost the cube")
     robot.send("intervention/status", "intervention", "matching", episode_id=episode_id)
     robot.send("intervention/status", "intervention", "active", episode_id="another")
-    robot.send("intervention/status", "intervention", "active", episode_id=episode_id)
+    his = {"episode_id": episode_id, "in_command": "1"}
+    robot.send("intervention/status", "intervention", "active", **his)
     robot.wait_for("running", paused="0", help="")
+    # A device that was lost still holds the robot for him.
+    robot.send("intervention/status", "intervention", "lost", **his)
     # A person is in command: nothing is asked for meanwhile.
     robot.send("retry/request", "retry_monitor", "help", cause="again", **common)
     robot.graph.wait_for_line("episode", "retry/request: is not of this attempt, or a person")
-    robot.send("intervention/status", "intervention", "idle", episode_id=episode_id)
+    robot.send(
+        "intervention/status", "intervention", "idle", episode_id=episode_id, in_command="0"
+    )
 
     def asked_again() -> bool:
         robot.send("retry/request", "retry_monitor", "help", cause="a\nsecond", **common)
