@@ -255,3 +255,21 @@ def _add_context(
 def ending(episode: Episode) -> Message:
     """The event that ends the episode."""
     return next(m for m in episode.on("episode/state") if m.stamp_ns == episode.end_ns)
+
+
+def criticise(
+    episode: Episode, stamp: int, text: str, source: str = "judge", code: int | None = None
+) -> None:
+    """Adds a critique as the reward node tells it, a while after what it judged was captured."""
+    values = {
+        "rewards": "r", "episode_id": episode.episode_id, "judge": "j", "source": source,
+        "critique": text, "critique_code": "" if code is None else str(code),
+    }  # fmt: skip
+    body = event(stamp, "critique", values, "r")
+    episode.messages.append(Message("reward/status", EVENT, stamp, stamp + 300 * MS, body))
+
+
+def reward(episode: Episode, stamp: int, value: float, success: float, source: str = "j") -> None:
+    """Adds a reward, told a while after what it judged was captured."""
+    body = vector(stamp, ["reward", "success"], [value, success], source)
+    episode.messages.append(Message("reward", VECTOR, stamp, stamp + 300 * MS, body))

@@ -12,7 +12,7 @@ from vla_rl_nodes.errors import InputError
 from vla_rl_nodes.replay.convert import build_episode, convert_episode
 from vla_rl_nodes.replay.episode import content_sha256, load_episode, npy_bytes
 
-from .episode_bag import make_episode
+from .episode_bag import MS, criticise, make_episode
 
 
 @pytest.fixture
@@ -125,3 +125,36 @@ def test_npy_bytes_do_not_depend_on_memory_layout() -> None:
     array = np.random.default_rng(0).normal(size=(4, 5))
     assert npy_bytes(np.asfortranarray(array)) == npy_bytes(array)
     assert npy_bytes(array.astype(">f8")) == npy_bytes(array)
+
+
+def test_a_description_of_before_there_were_critiques_is_read(folder: Path) -> None:
+    before = load_episode(folder)
+    assert before.header.critiques == []
+    edit(folder, lambda h: h.pop("critiques"))
+    assert load_episode(folder).header == before.header
+
+
+def test_critiques_are_guarded_by_the_hash(tmp_path: Path) -> None:
+    episode = make_episode(33, seconds=0.7)
+    criticise(episode, episode.ticks[3] + MS, "one", code=1)
+    criticise(episode, episode.ticks[3] + MS, "two", "other")
+    bag = episode.write(tmp_path / "bag")
+    folder = convert_episode(bag, episode.contract, tmp_path / "out")
+    assert [c.text for c in load_episode(folder).header.critiques] == ["one", "two"]
+    whole = (folder / "episode.json").read_bytes()
+    for change, said in (
+        (lambda h: h["critiques"].pop(), "content_sha256 does not fit"),
+        (lambda h: h["critiques"].reverse(), "content_sha256 does not fit"),
+        (lambda h: h["critiques"][0].update(text="One"), "content_sha256 does not fit"),
+        (lambda h: h["critiques"][0].update(code=None), "content_sha256 does not fit"),
+        (lambda h: h["critiques"][0].update(step=0), "content_sha256 does not fit"),
+        (lambda h: h["critiques"][1].update(step=0), "critiques are not those of the steps"),
+        (lambda h: h["critiques"][1].update(step=h["steps"]), "critiques are not those of the"),
+        (lambda h: h["critiques"][1].update(more=1), "critiques.1.more"),
+        (lambda h: h["critiques"][1].update(code="1"), "critiques.1.code"),
+    ):
+        edit(folder, change)
+        refused(folder, said)
+        (folder / "episode.json").write_bytes(whole)
+    (folder / "episode.json").write_bytes(whole + b" " * (1 << 24))
+    refused(folder, "episode.json: is larger than it can be")

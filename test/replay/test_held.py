@@ -199,9 +199,25 @@ def test_only_the_episodes_own_word_counts() -> None:
     ]  # fmt: skip
     held = read_held(Recording("e", "bag", {"episode/state": messages}), 50)
     assert (list(held.starts_ns), list(held.ends_ns)) == ([10, 40], [30, 50])
+    assert held.acting_ns == 30
     assert [held.holds(at) for at in (9, 10, 29, 30, 40, 49)] == [
         False, True, True, False, True, True,
     ]  # fmt: skip
+
+
+def test_since_when_it_acts() -> None:
+    def acting(*states: tuple[int, str, str]) -> int | None:
+        messages = [
+            event(stamp, message, {"episode_id": "e", "paused": paused})
+            for stamp, message, paused in states
+        ]
+        return read_held(Recording("e", "bag", {"episode/state": messages}), 50).acting_ns
+
+    began = [(1, "ready", "0"), (2, "running", "0"), (5, "running", "0")]
+    assert acting(*began) == 2
+    assert acting(*began, (9, "running", "1")) == 2  # it ended while it was held
+    assert acting(*began, (9, "running", "1"), (12, "running", "0"), (50, "success", "0")) == 12
+    assert acting((1, "ready", "0")) is None
 
 
 def test_a_discarded_episode_is_refused_in_one_line(tmp_path: Path) -> None:

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from vla_rl_nodes.replay.labels import chunks_at, privileged_at, reasons_at
+from vla_rl_nodes.replay.critique import MOST_BYTES
+from vla_rl_nodes.replay.labels import chunks_at, critiques_at, privileged_at, reasons_at
+from vla_rl_nodes.replay.outcome import NOT_WON, Won
 from vla_rl_nodes.replay.recording import Recording
 from vla_rl_nodes.safety.reasons import Reason
 
@@ -84,3 +88,61 @@ def test_privileged_state_is_the_newest_before_the_tick() -> None:
 
 def test_a_real_robot_has_no_privileged_state() -> None:
     assert privileged_at(Recording("e", "bag", {"sim/state": []}), CONTRACT, [1, 2]) is None
+
+
+def critique(stamp: int, text: str = "t", message: str = "critique", **changes: str) -> object:
+    values = {"episode_id": "e", "source": "s", "critique": text, "critique_code": "3"}
+    return event(stamp, message, values | changes)
+
+
+def read(messages: list[object], won: Won = NOT_WON, breaks: tuple[int, ...] = ()) -> Any:
+    recording = Recording("e", "bag", {"reward/status": messages})
+    found, left_out = critiques_at(recording, [10, 20, 30, 40], won, breaks)
+    return found, left_out, recording.refused["reward/status"]
+
+
+def test_critiques_stand_at_their_steps_in_order() -> None:
+    messages = [
+        critique(40, "last"), critique(21, "b", source="other", critique_code="-7"),
+        critique(21, "a"), critique(20, "ends step 0"), critique(10, "before"),
+        critique(41, "behind", critique_code=""), critique(15, "older"),
+        critique(20, episode_id="another"), critique(20, message="judging"),
+    ]  # fmt: skip
+    found, left_out, refused = read(messages)
+    assert [(c.step, c.stamp_ns, c.source, c.text, c.code) for c in found] == [
+        (-1, 10, "s", "before", 3), (-1, 41, "s", "behind", None), (0, 15, "s", "older", 3),
+        (0, 20, "s", "ends step 0", 3), (1, 21, "other", "b", -7), (1, 21, "s", "a", 3),
+        (2, 40, "s", "last", 3),
+    ]  # fmt: skip
+    assert (left_out, refused) == (0, 0)
+
+
+def test_the_critique_of_a_success_goes_with_its_reward() -> None:
+    messages = [critique(15), critique(16)]
+    found, _, _ = read(messages, Won(frozenset({15})))
+    assert [(c.step, c.stamp_ns) for c in found] == [(0, 16), (2, 15)]
+    found, _, _ = read(messages, Won(frozenset({15}), is_last=False))
+    assert [(c.step, c.stamp_ns) for c in found] == [(-1, 15), (0, 16)]
+
+
+def test_while_it_was_held_no_step_was_judged() -> None:
+    found, _, _ = read([critique(25), critique(35)], breaks=(1,))
+    assert [(c.step, c.stamp_ns) for c in found] == [(-1, 25), (2, 35)]
+
+
+def test_what_is_no_critique_is_counted_and_costs_no_other() -> None:
+    broken = [critique(15, critique_code=code) for code in ("x", "1.5", str(2**63), "9" * 5000)]
+    for key in ("critique", "source"):
+        values = {"episode_id": "e", "source": "s", "critique": "t"}
+        del values[key]
+        broken.append(event(15, "critique", values))
+    found, left_out, refused = read([*broken, critique(15, "", source="")])
+    assert [(c.text, c.source) for c in found] == [("", "")]
+    assert (left_out, refused) == (0, len(broken))
+
+
+def test_what_has_no_room_is_counted() -> None:
+    messages = [critique(15, "x" * (MOST_BYTES // 2)) for _ in range(5)]
+    found, left_out, refused = read([*messages, critique(12, "the newest")])
+    assert [len(c.text) for c in found] == [10, MOST_BYTES // 2]
+    assert (left_out, refused) == (4, 0)

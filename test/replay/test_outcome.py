@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 
 from vla_rl_nodes.episodes.machine import OUTCOMES, State
 from vla_rl_nodes.errors import InputError
-from vla_rl_nodes.replay.outcome import ends, read_ending, read_rewards
+from vla_rl_nodes.replay.outcome import (
+    NOT_WON,
+    Won,
+    ends,
+    judged_step,
+    read_ending,
+    read_rewards,
+    read_won,
+)
 from vla_rl_nodes.replay.recording import Recording
 
 from .episode_bag import event, small_contract, vector
@@ -122,3 +130,129 @@ def test_no_outcome_wrong_contract_and_disagreement_are_refused() -> None:
 def test_seed_is_absent_unless_it_was_given(text: str, seed: int | None) -> None:
     recording = Recording("e", "b", {"episode/state": [state(9, "aborted", seed=text)]})
     assert read_ending(recording, CONTRACT, "aborted").seed == seed
+
+
+# --- the reward of a success
+
+STEPS = [0, 100, 200, 300, 400]  # four steps; the outcome comes at 400
+
+
+def told(*samples: tuple[int, float, float]) -> Recording:
+    """Stamp, reward and success, in order of arrival."""
+    messages = [
+        vector(at, ["success", "reward"], [success, value], f"s{value:g}")
+        for at, value, success in samples
+    ]
+    return Recording("e", "bag", {"reward": messages, "episode/state": [state(400, "success")]})
+
+
+def earned(recording: Recording, since: int = 0, is_last: bool = True) -> list[float]:
+    ending = read_ending(recording, CONTRACT, "success")
+    won = read_won(recording, ending, since, is_last)
+    rewards, source, table = read_rewards(recording, STEPS, won)
+    for value, index in zip(rewards, source, strict=True):
+        assert (table[index] == f"s{value:g}") if index >= 0 else np.isnan(value)
+    return [float(value) for value in rewards]
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("samples", "expected"),
+    [
+        # A slow judge: what it saw at 130 it tells at 390.
+        ([(10, 0, 0), (130, 1, 1)], [0, NAN, NAN, 1]),
+        # It saw nothing else in its step, or that there was no reward yet.
+        ([(110, 0, 0), (130, 1, 1)], [NAN, 0, NAN, 1]),
+        # Captured before the first step.
+        ([(0, 1, 1)], [NAN, NAN, NAN, 1]),
+        # In the last step, as if nothing were: the newest of it counts.
+        ([(290, 0, 0), (310, 0, 0), (320, 1, 1)], [NAN, NAN, 0, 1]),
+        # A quick judge says it again until the episode has ended: it is earned once.
+        ([(210, 0, 0), (280, 1, 1), (310, 1, 1), (340, 1, 1)], [NAN, NAN, 0, 1]),
+        # A judge of differences tells the sum of its step: 3 of the 7 were told before.
+        ([(20, 2, 0), (210, 3, 0), (280, 7, 1)], [2, NAN, NAN, 7]),
+        # The clock's price is in both, too; nobody can tell them apart.
+        ([(210, -0.5, 0), (280, 0.5, 1)], [NAN, NAN, NAN, 0.5]),
+        # A film is scored when the success is known: it is told last, and is the reward.
+        ([(280, 0, 1), (390, 0.75, 1)], [NAN, NAN, NAN, 0.75]),
+        # Somebody else's reward of later, told earlier, stays where it is.
+        ([(220, 5, 0), (310, 6, 0), (130, 1, 1)], [NAN, NAN, 5, 1]),
+        ([(180, 5, 0), (130, 1, 1)], [NAN, 5, NAN, 1]),
+        # Without a success an operator ended it.
+        ([(130, 0.25, 0.99), (310, 0, 0)], [NAN, 0.25, NAN, 0]),
+    ],
+)
+def test_a_success_is_earned_where_the_episode_terminates(
+    samples: list[tuple[int, float, float]], expected: list[float]
+) -> None:
+    np.testing.assert_array_equal(earned(told(*samples)), expected)
+
+
+def test_a_success_that_did_not_count_stays_in_its_step() -> None:
+    # Of the episode before, or while it was held: then it would have ended there.
+    recording = told((30, 1, 1), (130, 1, 1), (310, 0, 0))
+    np.testing.assert_array_equal(earned(recording, since=150), [1, 1, NAN, 0])
+    np.testing.assert_array_equal(earned(recording, since=100), [1, NAN, NAN, 1])
+    # Or behind the end.
+    np.testing.assert_array_equal(earned(told((130, 0, 0), (401, 1, 1))), [NAN, 0, NAN, NAN])
+
+
+def test_with_the_last_step_the_reward_of_a_success_is_lost() -> None:
+    recording = told((110, 0, 0), (130, 1, 1), (310, 2, 0))
+    np.testing.assert_array_equal(earned(recording, is_last=False), [NAN, 0, NAN, 2])
+
+
+@pytest.mark.parametrize("outcome", ["failure", "timeout", "aborted"])
+def test_in_any_other_episode_nothing_moves(outcome: str) -> None:
+    recording = told((130, 1, 1))
+    recording = Recording(
+        "e", "bag", {**recording.messages, "episode/state": [state(400, outcome)]}
+    )
+    won = read_won(recording, read_ending(recording, CONTRACT, outcome), 0, True)
+    assert won == NOT_WON
+    assert read_rewards(recording, STEPS, won)[0].tolist()[1] == 1
+
+
+@given(
+    sent=st.lists(
+        st.tuples(st.integers(0, 400), st.integers(0, 3), st.booleans()), min_size=1, max_size=25
+    )
+)
+def test_no_reward_counts_twice_and_the_others_stay(sent: list[tuple[int, int, bool]]) -> None:
+    # Every sample has a value of its own, so that it can be told where it went.
+    samples = [
+        (at, 0.0 if value == 0 and not won else 1.0 + number, float(won))
+        for number, (at, value, won) in enumerate(sent)
+    ]
+    found = earned(told(*samples))
+    plain, _, _ = read_rewards(told(*samples), STEPS)
+    known = [value for value in found if not np.isnan(value) and value != 0.0]
+    assert len(set(known)) == len(known)
+    said = {value for at, value, won in samples if won}
+    same = {at for at, _, won in samples if won}  # of equal stamps the later counts
+    moved = [entry for entry in sorted(samples, key=lambda entry: entry[0]) if entry[0] in same]
+    if not said:
+        np.testing.assert_array_equal(found, plain)
+        return
+    assert found[-1] == moved[-1][1] and not said & set(found[:-1])
+    for step in range(3):
+        if not any(STEPS[step] < at <= STEPS[step + 1] for at in same):
+            np.testing.assert_array_equal(found[step], plain[step])
+
+
+@given(
+    stamps=st.lists(st.integers(0, 50), unique=True, min_size=2, max_size=9).map(sorted),
+    at=st.integers(0, 55),
+    is_last=st.booleans(),
+    success=st.booleans(),
+)
+def test_the_step_of_a_verdict_is_the_step_of_its_reward(
+    stamps: list[int], at: int, is_last: bool, success: bool
+) -> None:
+    won = Won(frozenset({at} if success else ()), is_last)
+    messages = {"reward": [vector(at, ["reward"], [1.0])]}
+    rewards, _, _ = read_rewards(Recording("e", "bag", messages), stamps, won)
+    step = judged_step(stamps, at, won)
+    assert np.flatnonzero(~np.isnan(rewards)).tolist() == ([] if step == -1 else [step])

@@ -28,7 +28,13 @@ from vla_rl_nodes.replay.episode import (
 from vla_rl_nodes.replay.folder import write_episode
 from vla_rl_nodes.replay.held import read_held
 from vla_rl_nodes.replay.interventions import edges
-from vla_rl_nodes.replay.labels import by_policy, chunks_at, privileged_at, reasons_at
+from vla_rl_nodes.replay.labels import (
+    by_policy,
+    chunks_at,
+    critiques_at,
+    privileged_at,
+    reasons_at,
+)
 from vla_rl_nodes.replay.observe import (
     Match,
     Rebuilt,
@@ -38,7 +44,7 @@ from vla_rl_nodes.replay.observe import (
     read_samples,
     rebuild,
 )
-from vla_rl_nodes.replay.outcome import Ending, ends, read_ending, read_rewards
+from vla_rl_nodes.replay.outcome import Ending, ends, read_ending, read_rewards, read_won
 from vla_rl_nodes.replay.recording import (
     INTERVENTION_COMMAND,
     POLICY_COMMAND,
@@ -65,7 +71,7 @@ class _Steps:
     what was left out and why, and whether the last step is the one that ended the episode.
 
     ``breaks`` are the rows in which nobody acted: each stands for a stretch in which the episode
-    was held, from its beginning to the next tick.
+    was held, from its beginning to the next tick. ``acting_ns``: see ``replay.held``.
     """
 
     ticks: list[Tick]
@@ -75,6 +81,7 @@ class _Steps:
     counts: dict[str, int]
     last_is_end: bool
     breaks: list[int]
+    acting_ns: int
 
 
 def convert_episode(bag: Path, contract: Contract, out_dir: Path) -> Path:
@@ -127,7 +134,10 @@ def build_episode(bag: Path, contract: Contract) -> EpisodeData:
     terminated, truncated = ends(ending.outcome, len(stamps), steps.last_is_end, steps.breaks)
     # Whoever holds the robot to look at it judges what its last step has reached.
     judged_ns = [ending.stamp_ns] if terminated[-1] else steps.stamps_ns[-1:]
-    reward, source, sources = read_rewards(recording, [*stamps, *judged_ns])
+    judged = [*stamps, *judged_ns]
+    won = read_won(recording, ending, steps.acting_ns, steps.last_is_end)
+    reward, source, sources = read_rewards(recording, judged, won)
+    critiques, left_out = critiques_at(recording, judged, won, steps.breaks)
     for array in (proposed, residual, intervention, executed, chunk, reward):
         array[steps.breaks] = np.nan
     source[steps.breaks] = NO_REWARD
@@ -177,6 +187,8 @@ def build_episode(bag: Path, contract: Contract) -> EpisodeData:
         "executed_missing": int(np.isnan(executed).any(axis=1).sum()),
         "reward_missing": int(np.isnan(reward).sum()),
     }
+    if left_out:
+        counts["critiques_left_out"] = left_out
     arrays = transitions.arrays()
     began = _start(reader, contract, transitions, [] if privileged is None else privileged[1])
     manifest = reader.manifest
@@ -204,7 +216,7 @@ def build_episode(bag: Path, contract: Contract) -> EpisodeData:
         counts=counts,
         refused={topic: n for topic, n in sorted(recording.refused.items()) if n},
         recorder_dropped={} if manifest is None else dict(manifest.dropped),
-        content_sha256=content_sha256(arrays),
+        content_sha256=content_sha256(arrays, critiques),
         files={f: array_file(a) for f, a in arrays.items()},
         goal=ending.goal or reader.metadata.get("goal", ""),
         interventions=int(start.sum()),
@@ -212,6 +224,7 @@ def build_episode(bag: Path, contract: Contract) -> EpisodeData:
         start_state_sha256=began.sha256,
         salvaged_from=salvaged_from,
         metadata={k: v for k, v in sorted(told.items()) if k not in _OWN_FIELD},
+        critiques=critiques,
     )
     return EpisodeData(header, transitions)
 
@@ -280,7 +293,8 @@ def _choose(
         )
     counts["breaks"] = len(breaks)
     counts["gaps"] = sum(2 * (b - a) > 3 * contract.period_ns for a, b in pairwise(stamps))
-    return _Steps(kept, seen, last, stamps, counts, counts["dropped_last"] == 0, breaks)
+    acting_ns = stamps[0] if held.acting_ns is None else held.acting_ns
+    return _Steps(kept, seen, last, stamps, counts, not counts["dropped_last"], breaks, acting_ns)
 
 
 def _break(

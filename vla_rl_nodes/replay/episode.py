@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, cast
+from typing import Annotated, Any, Final, Literal, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from vla_rl_nodes.bags.manifest import Count, EpisodeId, Outcome, Sha256
 from vla_rl_nodes.errors import InputError
+from vla_rl_nodes.replay.critique import Critique, critiques_bytes
 from vla_rl_nodes.replay.interventions import edges
-from vla_rl_nodes.replay.npy import npy_parts, parse_npy
+from vla_rl_nodes.replay.npy import npy_parts, parse_npy, read_file
 
 HEADER = "episode.json"
 LAYOUT: Final = 2
 NO_REWARD = -1  # in ``reward_source``
-_LARGEST_HEADER = 1 << 22
+_LARGEST_HEADER = 1 << 24  # a critique that is all control characters is six times as long
 
 
 class LayoutError(InputError):
@@ -61,16 +62,18 @@ class EpisodeHeader(_Strict):
             for the reasons in ``replay.observe.Unbuilt``, ``dropped_held`` because the episode
             was paused, waited for help or was taken back by the reset; ``breaks`` are the steps
             that stand for such stretches; ``dropped_last`` is 1 where the end could not be
-            observed; ``gaps`` are steps longer than one and a half periods.
+            observed; ``gaps`` are steps longer than one and a half periods;
+            ``critiques_left_out``, where there are any, had no room.
         refused: messages per topic that broke the contract or repeated a stamp.
         recorder_dropped: messages per topic that the recorder could not keep up with.
-        content_sha256: over the names, types, shapes and bytes of all arrays.
+        content_sha256: over the names, types, shapes and bytes of all arrays, and the critiques.
         interventions: how often a person took over, each time counted once.
         start_state: what ``start_state_sha256`` was taken of, see ``replay.start_state``; both are
             None in an episode that was not converted from a bag.
         salvaged_from: what the bag was salvaged from, None in a bag that its recorder closed.
         metadata: what else the bag's metadata and the event that ended the episode say, such as
             ``operator`` and ``reset_mode``.
+        critiques: what judges said in words, in the order of steps and stamps.
     """
 
     replay: Literal[2] = LAYOUT
@@ -102,6 +105,14 @@ class EpisodeHeader(_Strict):
     start_state_sha256: Sha256 | None = None
     salvaged_from: str | None = None
     metadata: dict[str, str] = {}
+    critiques: list[Critique] = []
+
+    @model_validator(mode="after")
+    def _check_critiques(self) -> Self:
+        steps = [critique.step for critique in self.critiques]
+        if steps != sorted(steps) or max(steps, default=0) >= self.steps:
+            raise ValueError("critiques are not those of the steps in their order")
+        return self
 
 
 _LEFT_OUT = cast("Any", None)
@@ -125,7 +136,8 @@ class Transitions:
         action_executed: float32 [T, A]: what the filter accepted; NaN rows where nothing.
         intervened: bool [T]: whether a person's action carries the tick's stamp, and the filter
             has not executed the policy's instead.
-        reward: float32 [T]: NaN where no reward was published during the step.
+        reward: float32 [T]: NaN where no reward was published during the step. That of a success
+            is the last one, whenever it was judged; see ``replay.outcome``.
         terminated: bool [T]: the step in which success or failure came.
         truncated: bool [T]: the step behind which the record ends, or breaks off, otherwise.
         chunk_id: int32 [T], -1 where the policy gave none; so are the three below.
@@ -203,12 +215,14 @@ class EpisodeData:
     transitions: Transitions
 
 
-def content_sha256(arrays: Mapping[str, NDArray[Any]]) -> str:
-    """SHA-256 over names, types, shapes and bytes of arrays, in order of their names."""
+def content_sha256(arrays: Mapping[str, NDArray[Any]], critiques: Sequence[Critique] = ()) -> str:
+    """SHA-256 over names, types, shapes and bytes of arrays in order of names, then critiques."""
     hasher = hashlib.sha256()
     for name, array in sorted(arrays.items()):
         hasher.update(f"{name}:{array.dtype.str}:{list(array.shape)};".encode())
         hasher.update(np.ascontiguousarray(array).data)
+    if critiques:  # without any the hash is that of the arrays alone
+        hasher.update(b"critiques:" + critiques_bytes(critiques))
     return hasher.hexdigest()
 
 
@@ -238,7 +252,7 @@ def load_header(folder: Path) -> EpisodeHeader:
         LayoutError: another version converted it; the remedy says what to do.
         InputError: missing, unreadable, or not valid.
     """
-    text = _read(folder / HEADER, _LARGEST_HEADER)
+    text = read_file(folder / HEADER, _LARGEST_HEADER, _REMEDY)
     _check_layout(folder, text)
     try:
         return EpisodeHeader.model_validate_json(text)
@@ -285,8 +299,8 @@ def load_episode(folder: Path) -> EpisodeData:
                 _REMEDY,
             )
         arrays[name] = _load_array(folder / f"{name}.npy", entry)
-    if content_sha256(arrays) != header.content_sha256:
-        raise InputError(folder / HEADER, "content_sha256 does not fit the arrays", _REMEDY)
+    if content_sha256(arrays, header.critiques) != header.content_sha256:
+        raise InputError(folder / HEADER, "content_sha256 does not fit what is there", _REMEDY)
     named: dict[str, Any] = {name: arrays.pop(name) for name in FIELDS if name in arrays}
     named.setdefault("privileged", None)
     return EpisodeData(header, Transitions(observations=arrays, **named))
@@ -333,17 +347,7 @@ def _layout(header: EpisodeHeader) -> dict[str, tuple[str, tuple[int, ...]]]:
 
 def _load_array(path: Path, entry: ArrayFile) -> NDArray[Any]:
     items = int(np.prod(entry.shape, dtype=np.int64)) * np.dtype(entry.dtype).itemsize
-    data = _read(path, items + 1024)
+    data = read_file(path, items + 1024, _REMEDY)
     if hashlib.sha256(data).hexdigest() != entry.sha256:
         raise InputError(path, "is damaged: its SHA-256 is not that of episode.json", _REMEDY)
     return parse_npy(data, entry.dtype, tuple(entry.shape), path, _REMEDY)
-
-
-def _read(path: Path, largest: int) -> bytes:
-    try:
-        if path.stat().st_size > largest:
-            raise InputError(path, "is larger than it can be", _REMEDY)
-        return path.read_bytes()
-    except OSError as error:
-        reason = (error.strerror or "unreadable").lower()
-        raise InputError(path, f"cannot be read ({reason})", _REMEDY) from error

@@ -17,10 +17,13 @@ class Held:
     Attributes:
         starts_ns: ascending; a stretch begins with it.
         ends_ns: of the same stretches; the first instant behind each.
+        acting_ns: since when the policy acted for the last time, to the end or until it was held
+            again; None where the episode does not say that it ran.
     """
 
     starts_ns: Sequence[int]
     ends_ns: Sequence[int]
+    acting_ns: int | None = None
 
     def holds(self, at_ns: int) -> bool:
         """Whether a time lies in one of them."""
@@ -41,16 +44,20 @@ def read_held(recording: Recording, end_ns: int) -> Held:
     """
     starts: list[int] = []
     ends: list[int] = []
+    acting_ns: int | None = None
+    acting = False
     for event in sorted(recording.events(EPISODE_STATE), key=lambda event: event.stamp_ns):
         if event.values.get("episode_id") != recording.episode_id or event.stamp_ns >= end_ns:
             continue
-        told = event.message == State.RUNNING.value and "1" in (
-            event.values.get("paused"), event.values.get("retreating"),
-        )  # fmt: skip
+        running = event.message == State.RUNNING.value
+        told = running and "1" in (event.values.get("paused"), event.values.get("retreating"))
         if told and len(starts) == len(ends):
             starts.append(event.stamp_ns)
         elif not told and len(starts) > len(ends):
             ends.append(event.stamp_ns)
+        if running and not told and not acting:
+            acting_ns = event.stamp_ns
+        acting = running and not told
     if len(starts) > len(ends):
         ends.append(end_ns)
-    return Held(starts, ends)
+    return Held(starts, ends, acting_ns)

@@ -1,9 +1,9 @@
-"""What stands beside a step: the chunk of its tick, the filter's reasons, the privileged state."""
+"""What stands beside a step: its chunk, the filter's reasons, privileged state and critiques."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,15 @@ from vla_rl_nodes.contract.align import newest_at_or_before
 from vla_rl_nodes.contract.decode import named_vector, stamp_ns
 from vla_rl_nodes.contract.spec import Contract
 from vla_rl_nodes.errors import InputError
-from vla_rl_nodes.replay.recording import POLICY_CHUNK, SAFETY_STATUS, SIM_STATE, Recording
+from vla_rl_nodes.replay.critique import NO_STEP, Critique, that_fit
+from vla_rl_nodes.replay.outcome import Won, judged_step
+from vla_rl_nodes.replay.recording import (
+    POLICY_CHUNK,
+    REWARD_STATUS,
+    SAFETY_STATUS,
+    SIM_STATE,
+    Recording,
+)
 from vla_rl_nodes.safety.reasons import Reason
 
 
@@ -135,3 +143,40 @@ def privileged_at(
         if index is not None:
             rows[row] = states[stamps[index]]
     return rows, names
+
+
+def critiques_at(
+    recording: Recording, stamps_ns: Sequence[int], won: Won, breaks: Collection[int]
+) -> tuple[list[Critique], int]:
+    """What judges said in words, in the order of steps and stamps, and how many had no room.
+
+    A critique goes to the step that a reward with its stamp would go to. One that judged no step
+    is kept all the same.
+
+    Args:
+        recording: the bag's messages; a critique without its words or its source, or with a code
+            that is no number of 64 bits, is counted in its ``refused``.
+        stamps_ns: the steps' stamps [T+1], ascending.
+        won: see :func:`vla_rl_nodes.replay.outcome.read_won`.
+        breaks: rows that stand for a stretch in which the episode was held.
+    """
+    found = []
+    for event in recording.events(REWARD_STATUS):
+        values = event.values
+        if event.message != "critique" or values.get("episode_id") != recording.episode_id:
+            continue
+        step = judged_step(stamps_ns, event.stamp_ns, won)
+        try:
+            found.append(
+                Critique(
+                    step=NO_STEP if step in breaks else step,
+                    stamp_ns=event.stamp_ns,
+                    source=values["source"],
+                    text=values["critique"],
+                    code=event.whole_number("critique_code", REWARD_STATUS, 64),
+                )
+            )
+        except (InputError, KeyError):
+            recording.refused[REWARD_STATUS] += 1
+    kept = that_fit(found)
+    return sorted(kept, key=lambda c: (c.step, c.stamp_ns)), len(found) - len(kept)

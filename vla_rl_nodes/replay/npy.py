@@ -63,3 +63,23 @@ def parse_npy(
         raise InputError(place, "is no array file of its size in C order", remedy)
     values: NDArray[Any] = np.frombuffer(data, dtype=given, offset=file.tell())
     return values.reshape(shape).copy()  # writable, and the bytes can go
+
+
+def read_file(path: Path, largest: int, remedy: str) -> bytes:
+    """A whole file of an expected size.
+
+    Args:
+        path: of the file.
+        largest: size that it can have, bytes.
+        remedy: what to do about a wrong one, for the error.
+
+    Raises:
+        InputError: it cannot be read, or is larger.
+    """
+    try:
+        if path.stat().st_size > largest:
+            raise InputError(path, "is larger than it can be", remedy)
+        return path.read_bytes()
+    except OSError as error:
+        reason = (error.strerror or "unreadable").lower()
+        raise InputError(path, f"cannot be read ({reason})", remedy) from error

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +13,7 @@ from vla_rl_nodes.contract.decode import named_vector, stamp_ns
 from vla_rl_nodes.contract.spec import Contract
 from vla_rl_nodes.episodes.machine import OUTCOMES, State
 from vla_rl_nodes.errors import InputError
+from vla_rl_nodes.replay.critique import NO_STEP
 from vla_rl_nodes.replay.episode import NO_REWARD
 from vla_rl_nodes.replay.recording import EPISODE_STATE, REWARD, Event, Recording
 
@@ -108,8 +108,61 @@ def _ending(end: Event, outcome: State, stamp_ns: int, reason: str) -> Ending:
     )
 
 
+@dataclass(frozen=True)
+class Won:
+    """What said of an episode that it succeeded; nothing in any other one.
+
+    Attributes:
+        stamps_ns: of the rewards that said so.
+        is_last: whether the last step is the one in which the outcome came; else it is lost.
+    """
+
+    stamps_ns: frozenset[int] = frozenset()
+    is_last: bool = True
+
+
+NOT_WON = Won()
+
+
+def read_won(recording: Recording, ending: Ending, since_ns: int, is_last: bool) -> Won:
+    """The rewards whose success ended an episode, or would have.
+
+    Args:
+        recording: the bag's messages.
+        ending: of the episode.
+        since_ns: when the policy acted again for the last time. A success before it did not
+            count, or the episode would have ended there.
+        is_last: see :class:`Won`.
+    """
+    if ending.outcome is not State.SUCCESS:
+        return NOT_WON
+    found = set()
+    for message in recording.messages[REWARD]:
+        success = dict(zip(message.name, message.position, strict=False)).get("success")
+        if success == 1.0 and since_ns <= stamp_ns(message) <= ending.stamp_ns:
+            found.add(stamp_ns(message))
+    return Won(frozenset(found), is_last)
+
+
+def judged_step(stamps_ns: Sequence[int], at_ns: int, won: Won) -> int:
+    """The step that a verdict is of, by the capture stamp of what was judged; -1: of none.
+
+    Step k has what lies in (stamp k, stamp k+1]. A success is the last step's, whenever it was
+    captured: a judge takes its time, and the robot goes on until it has spoken.
+
+    Args:
+        stamps_ns: the steps' stamps [T+1], ascending.
+        at_ns: the verdict's stamp.
+        won: see :func:`read_won`.
+    """
+    if at_ns in won.stamps_ns:
+        return len(stamps_ns) - 2 if won.is_last else NO_STEP
+    step = bisect_left(stamps_ns, at_ns) - 1
+    return step if step < len(stamps_ns) - 1 else NO_STEP
+
+
 def read_rewards(
-    recording: Recording, stamps_ns: Sequence[int]
+    recording: Recording, stamps_ns: Sequence[int], won: Won = NOT_WON
 ) -> tuple[NDArray[np.float32], NDArray[np.int32], list[str]]:
     """The reward of each step, float32 [T], who gave it, int32 [T], and the table of sources.
 
@@ -117,9 +170,16 @@ def read_rewards(
     and its source ``NO_REWARD``. A source is the frame_id of the reward's message; the table is
     in the order of the names.
 
+    What ended an episode in success is earned where the episode terminates: in the last step,
+    however late it was said, and only there. A judge may have said it several times until the
+    outcome was out; the newest counts. The step in which it was captured keeps what was said in
+    it before, if that is 0. Any other reward may be part of the one that has moved, since judges
+    of differences tell the sum of the step: so as not to count it twice that step has none.
+
     Args:
         recording: the bag's messages; invalid samples are counted in its ``refused``.
         stamps_ns: the steps' stamps [T+1], ascending.
+        won: see :func:`read_won`.
     """
     samples: list[tuple[int, float, str]] = []
     for message in recording.messages[REWARD]:
@@ -130,14 +190,19 @@ def read_rewards(
             continue
         samples.append((stamp_ns(message), value, message.header.frame_id))
     samples.sort(key=lambda entry: entry[0])  # stable: of equal stamps the later arrival is last
-    stamps = [stamp for stamp, _, _ in samples]
     rewards = np.full(len(stamps_ns) - 1, np.nan, dtype=np.float32)
     given: list[str | None] = [None] * len(rewards)
-    for step, (start, end) in enumerate(pairwise(stamps_ns)):
-        newest = bisect_right(stamps, end) - 1
-        if newest >= 0 and stamps[newest] > start:
-            rewards[step] = samples[newest][1]
-            given[step] = samples[newest][2]
+    final: tuple[float, str] | None = None
+    for stamp, value, source in samples:
+        step = judged_step(stamps_ns, stamp, NOT_WON)
+        if stamp in won.stamps_ns:
+            final = value, source
+            if step != NO_STEP and rewards[step] != 0.0:
+                rewards[step], given[step] = np.nan, None
+        elif step != NO_STEP:
+            rewards[step], given[step] = value, source
+    if final is not None and won.is_last:
+        rewards[-1], given[-1] = final
     table = sorted({source for source in given if source is not None})
     index = [NO_REWARD if source is None else table.index(source) for source in given]
     return rewards, np.array(index, dtype=np.int32), table

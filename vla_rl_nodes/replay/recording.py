@@ -24,6 +24,7 @@ SAFETY_EXECUTED = "safety/executed"
 SAFETY_STATUS = "safety/status"
 EPISODE_STATE = "episode/state"
 REWARD = "reward"
+REWARD_STATUS = "reward/status"
 SIM_STATE = "sim/state"
 
 _EVENT = "diagnostic_msgs/msg/DiagnosticArray"
@@ -38,6 +39,7 @@ _TYPES = {
     SAFETY_STATUS: _EVENT,
     EPISODE_STATE: _EVENT,
     REWARD: _VECTOR,
+    REWARD_STATUS: _EVENT,
     SIM_STATE: _VECTOR,
 }
 

@@ -26,7 +26,7 @@ from vla_rl_nodes.bags.durable import sync_folder, write_durably
 from vla_rl_nodes.bags.manifest import EpisodeId, Sha256
 from vla_rl_nodes.errors import InputError
 from vla_rl_nodes.replay.episode import EpisodeHeader, npy_bytes
-from vla_rl_nodes.replay.npy import parse_npy
+from vla_rl_nodes.replay.npy import parse_npy, read_file
 
 FOLDER = "labels"
 Kind = Literal["value", "advantage", "progress", "preference", "weight", "success"]
@@ -236,7 +236,7 @@ def load_label(replay: Path, episode: EpisodeHeader, name: str, version: int) ->
         raise InputError(folder, f"has no version {version}", "give one counted from 1")
     path = _path(folder, version, "json")
     try:
-        header = LabelHeader.model_validate_json(_read(path, _LARGEST_HEADER))
+        header = LabelHeader.model_validate_json(read_file(path, _LARGEST_HEADER, _REMEDY))
     except ValidationError as error:
         raise InputError(path, _first(error), _REMEDY) from error
     if (header.name, header.version, header.episode_id) != (name, version, episode.episode_id):
@@ -251,7 +251,7 @@ def load_label(replay: Path, episode: EpisodeHeader, name: str, version: int) ->
             "have its producer label the episode as it is now",
         )
     path = _path(folder, version, "npy")
-    data = _read(path, 8 * (episode.steps + 1) + 1024)
+    data = read_file(path, 8 * (episode.steps + 1) + 1024, _REMEDY)
     if hashlib.sha256(data).hexdigest() != header.sha256:
         raise InputError(path, "is damaged: its SHA-256 is not that of its .json", _REMEDY)
     meaning = _MEANINGS[header.kind]
@@ -312,13 +312,3 @@ def _first(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     key = ".".join(str(part) for part in first["loc"]) or "the file"
     return f"{key}: {first['msg'].lower()}"
-
-
-def _read(path: Path, largest: int) -> bytes:
-    try:
-        if path.stat().st_size > largest:
-            raise InputError(path, "is larger than it can be", _REMEDY)
-        return path.read_bytes()
-    except OSError as error:
-        reason = (error.strerror or "unreadable").lower()
-        raise InputError(path, f"cannot be read ({reason})", _REMEDY) from error

@@ -8,8 +8,11 @@ import pytest
 
 from vla_rl_nodes.contract.spec import Contract
 from vla_rl_nodes.replay.convert import convert_episode
+from vla_rl_nodes.replay.episode import load_episode
+from vla_rl_nodes.replay.folder import write_episode
 
 from ..episode_bag import make_episode, small_contract
+from ..spoken import HARD, critique, with_critiques
 
 
 @pytest.fixture(scope="session")
@@ -28,4 +31,20 @@ def folders(tmp_path_factory: pytest.TempPathFactory, small: Contract) -> list[P
         found.append(
             convert_episode(episode.write(place / f"bag-{seed}"), small, place / "replay")
         )
+    return found
+
+
+@pytest.fixture(scope="session")
+def spoken(folders: list[Path], tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The same episodes, with hard words said of each step."""
+    place = tmp_path_factory.mktemp("spoken")
+    found = []
+    for number, folder in enumerate(folders):
+        episode = load_episode(folder)
+        said = [
+            critique(step, text, f"judge {step}", None if step % 2 else step)
+            for step in range(episode.header.steps)
+            for text in HARD[step % 2 :: 2]
+        ]
+        found.append(write_episode(with_critiques(episode, said, f"spoken-{number}"), place))
     return found

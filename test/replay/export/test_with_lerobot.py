@@ -23,7 +23,8 @@ from vla_rl_nodes.replay.export.lerobot_write import write_lerobot
 from vla_rl_nodes.replay.export.source import Run, open_episodes
 from vla_rl_nodes.replay.folder import write_episode
 
-from ..episode_bag import make_episode
+from ..episode_bag import MS, criticise, make_episode
+from ..spoken import HARD
 from .own_environment import build, run
 
 pytestmark = pytest.mark.nightly
@@ -57,11 +58,14 @@ def pyav(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """The recorded episode, and two with holes."""
+    """The recorded episode, and two with holes of which hard words were said."""
     place, contract = tmp_path_factory.mktemp("episodes"), load_contract("franka_pick")
     bags = [BAG]
     for seed in (1, 2):
-        bags.append(make_episode(seed, contract=contract).write(place / f"bag-{seed}"))
+        episode = make_episode(seed, contract=contract)
+        for number, text in enumerate(HARD):
+            criticise(episode, episode.ticks[number % 20] + MS, text, code=number)
+        bags.append(episode.write(place / f"bag-{seed}"))
     return [convert_episode(bag, contract, place / "replay") for bag in bags]
 
 
@@ -93,6 +97,8 @@ def _check_numbers(found: dict[str, np.ndarray], runs: list[Run]) -> None:
             assert found[f"observation.{key}"][rows].tobytes() == expected.tobytes()
         np.testing.assert_array_equal(found["frame_index"][rows], np.arange(steps.length))
         assert set(found["task"][rows]) == {steps.header.task}
+        said = found["complementary_info.critiques"][rows].tolist()
+        assert said == list(steps.critiques)
         # A chunk of actions ends with its episode, and the rest of it is marked as padding.
         for step in range(steps.length):
             left = min(4, steps.length - step)

@@ -17,15 +17,15 @@ from .own_environment import build, run
 
 
 @pytest.mark.nightly
-def test_robomimic_s_own_dataset_gives_every_row(folders: list[Path], tmp_path: Path) -> None:
+def test_robomimic_s_own_dataset_gives_every_row(spoken: list[Path], tmp_path: Path) -> None:
     python = build(
         tmp_path / "venv",
         ["torch==2.13.0", "numpy", "h5py", "tqdm", "termcolor"],
         ["--no-deps", "robomimic==0.3.0"],
     )
-    write_robomimic(open_episodes(folders), tmp_path / "out")
+    write_robomimic(open_episodes(spoken), tmp_path / "out")
     text = run(python, "open_with_robomimic.py", tmp_path / "out" / NAME, cache=tmp_path / "cache")
     found = json.loads(text.splitlines()[-1])
-    runs = list(open_episodes(folders).runs())
+    runs = list(open_episodes(spoken).runs())
     assert found["valid"] == sum(run.length for run in runs if run.source == 2) > 0
     assert found["train"] + found["valid"] == sum(run.length for run in runs)

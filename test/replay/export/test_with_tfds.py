@@ -29,18 +29,18 @@ def tensorflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("shard_bytes", [rlds.SHARD_BYTES, 20_000])
 def test_tfds_returns_every_bit(
     tensorflow: Path,
-    folders: list[Path],
+    spoken: list[Path],
     tmp_path: Path,
     shard_bytes: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(rlds, "SHARD_BYTES", shard_bytes)
-    write_rlds(open_episodes(folders), tmp_path / "out", "png")
+    write_rlds(open_episodes(spoken), tmp_path / "out", "png")
     run(
         tensorflow, "open_with_tfds.py", tmp_path / "out", tmp_path / "out.npz",
         cache=tmp_path / "cache",
     )  # fmt: skip
-    runs = list(open_episodes(folders).runs())
+    runs = list(open_episodes(spoken).runs())
     with np.load(tmp_path / "out.npz") as found:
         assert found["episodes"] == len(runs)
         for number, steps in enumerate(runs):
@@ -53,6 +53,8 @@ def test_tfds_returns_every_bit(
                 assert value.dtype == rows.dtype and len(value) == n + 1, name
                 assert value[:n].tobytes() == rows.tobytes(), name
             assert found[f"{number}/stamp_ns"][n] == steps.end_stamp_ns
+            said = [text.encode() for text in (*steps.critiques, "")]
+            assert found[f"{number}/critiques"].tolist() == said
             assert found[f"{number}/is_last"].tolist() == [False] * n + [True]
             assert bool(found[f"{number}/is_terminal"][n]) == bool(steps.steps["terminated"][-1])
             assert found[f"{number}/metadata/episode_id"] == steps.header.episode_id.encode()

@@ -120,7 +120,7 @@ def test_an_episode_that_does_not_fit_is_refused(
 def test_arrays_that_are_not_those_of_their_hash_are_refused(tmp_path: Path) -> None:
     store = EpisodeStore(tmp_path / "s", writable=True)
     wrong = EpisodeData(make(1, 8).header, make(2, 8).transitions)
-    refused("other arrays than its content_sha256", lambda: store.append(wrong))
+    refused("other arrays or critiques than its content_sha256", lambda: store.append(wrong))
     refused("holds no episode", lambda: store.rows)
     refused("holds no episode", lambda: store.schema)
 

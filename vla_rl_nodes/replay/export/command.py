@@ -44,6 +44,9 @@ def export_command(options: argparse.Namespace) -> int:
     )
     if episodes.left_out:
         print(f"left out, as not all episodes have them: {', '.join(episodes.left_out)}")
+    if counts.critiques_left_out:
+        of = f"{counts.critiques_left_out} of {counts.critiques} critiques"
+        print(f"left out: {of}, which are of no step that is exported")
     return 0
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from vla_rl_nodes.bags.manifest import Outcome
 from vla_rl_nodes.errors import InputError
+from vla_rl_nodes.replay.critique import Critique, from_text, that_fit
 from vla_rl_nodes.replay.episode import (
     ArrayFile,
     EpisodeData,
@@ -197,7 +198,8 @@ class LeRobotImport:
         sources: list[str],
     ) -> EpisodeHeader:
         contract, arrays = self._plan.contract, steps.arrays()
-        content = content_sha256(arrays)
+        critiques = self._critiques(entry, frames)
+        content = content_sha256(arrays, critiques)
         low, high = contract.action.minimum, contract.action.maximum
         outside = ((frames.action < low) | (frames.action > high)).any(axis=1)
         privileged = self._privileged_names() if steps.privileged is not None else None
@@ -238,7 +240,20 @@ class LeRobotImport:
             goal="" if origin is None else origin.goal,
             interventions=int(steps.intervention_start.sum()),
             metadata=self._source(entry, origin),
+            critiques=critiques,
         )
+
+    def _critiques(self, entry: Entry, frames: Frames) -> list[Critique]:
+        """What judges said in words, where this package exported it."""
+        dataset, name = self._dataset, layout.CRITIQUES
+        if frames.every != 1 or dataset.export is None or name not in dataset.info.features:
+            return []
+        place = f"{entry.path}: episode {entry.number}"
+        texts = dataset.texts(entry, name)[: frames.steps]
+        found = [c for step, text in enumerate(texts) for c in from_text(text, step, place)]
+        if len(that_fit(found)) < len(found):
+            raise InputError(place, "has more critiques than an episode can", "export it again")
+        return found
 
     def _source(self, entry: Entry, origin: Origin | None) -> dict[str, str]:
         """Where the episode comes from."""

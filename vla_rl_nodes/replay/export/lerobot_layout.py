@@ -4,6 +4,8 @@ Documented by LeRobot: ``meta/info.json`` describes every feature (column) and w
 are; ``data/`` holds Parquet files with one row a frame; ``meta/episodes/`` one row an episode.
 Names that start with ``observation`` or ``action`` are what LeRobot feeds to a policy, so only
 the contract's observation and the executed action have such names.
+What judges said in words is the text ``complementary_info.critiques`` of a frame, as
+``replay.critique`` writes it; nothing in a frame of which nobody spoke.
 
 Beside it this package writes ``vla_rl/``, which LeRobot does not read: ``export.json`` says which
 steps of which episode each LeRobot episode is, and ``final_observations.parquet`` holds the
@@ -43,6 +45,7 @@ DONE = "next.done"
 TERMINATED = "next.terminated"
 TRUNCATED = "next.truncated"
 INTERVENTION = "complementary_info.is_intervention"
+CRITIQUES = "complementary_info.critiques"
 _NAMED = {
     "action_executed": ACTION,
     "reward": REWARD,
@@ -79,7 +82,7 @@ class Feature:
     Attributes:
         name: in the dataset.
         source: the array or stream that it holds.
-        dtype: NumPy's name, ``image`` or ``video``.
+        dtype: NumPy's name, ``image``, ``video`` or ``string``.
         shape: of one frame; [1] is written as a plain number.
         names: of the components, None where they have none.
         units: of the components, None where they are not known.
@@ -97,15 +100,22 @@ class Feature:
         """Whether it is an image or a video."""
         return self.dtype in ("image", "video")
 
+    @property
+    def is_text(self) -> bool:
+        """Whether it is words."""
+        return self.dtype == "string"
+
     def described(self) -> dict[str, Any]:
         """Its entry in info.json."""
         return {"dtype": self.dtype, "shape": list(self.shape), "names": self.names}
 
     @property
     def arrow(self) -> Any:
-        """Its Arrow type as an image or as numbers."""
+        """Its Arrow type as an image, as words or as numbers."""
         if self.is_picture:
             return pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+        if self.is_text:
+            return pa.string()
         kind = pa.from_numpy_dtype(np.dtype(self.dtype))
         if self.shape == (1,):
             return kind
@@ -116,7 +126,7 @@ class Feature:
         return kind
 
     def column(self, rows: NDArray[Any]) -> Any:
-        """Rows [n, ...] as an Arrow array; not for pictures."""
+        """Rows [n, ...] as an Arrow array; not for pictures and words."""
         values = pa.array(np.ascontiguousarray(rows).reshape(-1))
         if self.shape == (1,):
             return values
@@ -177,6 +187,8 @@ def features_of(episodes: Episodes, images: Images) -> list[Feature]:
         names = header.action_names if name.startswith("action_") else of.get(name)
         found.append(Feature(array_feature(name), name, numpy_type.name, size or (1,), names))
     found.append(Feature(DONE, "", "bool", (1,)))
+    if episodes.has_critiques:
+        found.append(Feature(CRITIQUES, "", "string", (1,)))
     twice = [f.name for f in found if [g.name for g in found].count(f.name) > 1]
     if twice:
         raise InputError(

@@ -20,7 +20,12 @@ from vla_rl_nodes.replay.export.lerobot_info import (
     read_export,
     read_info,
 )
-from vla_rl_nodes.replay.export.parquet import open_parquet, read_numbers, read_pictures
+from vla_rl_nodes.replay.export.parquet import (
+    open_parquet,
+    read_numbers,
+    read_pictures,
+    read_texts,
+)
 
 _REMEDY = "download the dataset again"
 _MOST_FILES = 1_000_000
@@ -215,6 +220,15 @@ class LeRobotFolder:
         """
         with open_parquet(entry.path) as file:
             return read_pictures(file, name, (entry.offset, entry.offset + entry.length))
+
+    def texts(self, entry: Entry, name: str) -> list[str]:
+        """A feature of an episode's frames that is text.
+
+        Raises:
+            InputError: the file is damaged, or the feature is not of text.
+        """
+        with open_parquet(entry.path) as file:
+            return read_texts(file, name, (entry.offset, entry.offset + entry.length))
 
     def final(self, names: Sequence[str]) -> dict[str, Any] | None:
         """The observations behind the episodes' last actions; None where they were not kept.

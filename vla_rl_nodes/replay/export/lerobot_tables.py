@@ -57,7 +57,7 @@ def episodes_table(rows: list[dict[str, Any]], features: list[Feature], videos: 
 
     Args:
         rows: of the episodes, with their figures by feature under ``stats``.
-        features: all of them.
+        features: those that have statistics.
         videos: names of those that are videos.
     """
     i64 = pa.int64()

@@ -83,7 +83,7 @@ class _Writer:
         self._videos = {
             f.name: VideoFiles(folder, self._fps, f) for f in self._features if f.dtype == "video"
         }
-        self._statistics = {f.name: self._new_statistics(f, True) for f in self._all()}
+        self._statistics = {f.name: self._new_statistics(f, True) for f in self._counted()}
         self._tasks: list[str] = []
         self._rows: list[dict[str, Any]] = []
         self._runs: list[dict[str, Any]] = []
@@ -93,6 +93,9 @@ class _Writer:
         return self._features + [
             Feature(name, "", kind, (1,)) for name, kind in layout.FRAME_COLUMNS.items()
         ]
+
+    def _counted(self) -> list[Feature]:
+        return [feature for feature in self._all() if not feature.is_text]
 
     def _new_statistics(self, feature: Feature, whole: bool) -> Any:
         if feature.is_picture:
@@ -132,6 +135,9 @@ class _Writer:
                 else:
                     files = [self._encoded(image) for image in pixels[:-1]]
                     columns[feature.name] = layout.pictures(files)
+                continue
+            if feature.is_text:
+                columns[feature.name] = pa.array(run.critiques, pa.string())
                 continue
             rows = values.get(feature.name)
             if rows is None:
@@ -221,7 +227,7 @@ class _Writer:
             new_path(self._folder, layout.TASKS),
             write_page_checksum=True,
         )
-        table = episodes_table(self._rows, self._all(), list(self._videos))
+        table = episodes_table(self._rows, self._counted(), list(self._videos))
         pq.write_table(table, new_path(self._folder, layout.EPISODES), write_page_checksum=True)
         self._write_own()
 

@@ -21,6 +21,7 @@ MOST_VALUES = 1 << 28
 LARGEST_COLUMN = 1 << 30
 LARGEST_BATCH = 1 << 31
 LARGEST_PICTURES = 1 << 32
+LARGEST_TEXTS = 1 << 26
 _REMEDY = "download the dataset again"
 
 
@@ -215,4 +216,24 @@ def read_pictures(file: ParquetInput, name: str, rows: tuple[int, int]) -> list[
         if room < 0:
             raise InputError(file.place, f"column '{name[:80]}' is absurdly large", _REMEDY)
         found += files
+    return found
+
+
+def read_texts(file: ParquetInput, name: str, rows: tuple[int, int]) -> list[str]:
+    """The words in a column of text.
+
+    Raises:
+        InputError: the column is missing, is not of text, or all together are absurdly large.
+    """
+    found: list[str] = []
+    room = LARGEST_TEXTS
+    for chunk in file.batches(name, rows):
+        kind = chunk.type
+        text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+        if not text or chunk.null_count:
+            raise InputError(file.place, f"column '{name[:80]}' is not of text", _REMEDY)
+        room -= chunk.nbytes
+        if room < 0:
+            raise InputError(file.place, f"column '{name[:80]}' is absurdly large", _REMEDY)
+        found += chunk.to_pylist()
     return found

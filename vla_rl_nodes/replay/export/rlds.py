@@ -4,6 +4,7 @@ One record is one run of steps, see ``source``; a run of n steps has n+1 rows, s
 last step is the observation behind the last action: there ``is_last`` is set and everything but
 the observation, the stamp and the three marks says nothing (NaN, -1, 0 or False).
 ``is_terminal`` is set there where the task ended, and ``discount`` is 0 in the step before.
+Where judges said something in words, ``critiques`` is each step's text of ``replay.critique``.
 """
 
 from __future__ import annotations
@@ -119,6 +120,8 @@ def _flat(run: Run, images: Encoding) -> dict[str, Value]:
             if _kind(values.dtype) == "bytes"
             else padded
         )
+    if run.critiques:
+        flat["steps/critiques"] = [text.encode() for text in (*run.critiques, "")]
     discount = np.where(run.steps["terminated"], 0.0, 1.0)
     flat["steps/discount"] = np.append(discount, np.nan)
     marks = np.zeros((3, rows), dtype=np.int64)
@@ -157,6 +160,8 @@ def _features(episodes: Episodes, images: Encoding) -> dict[str, Any]:
     steps = {"observation": _dict(observation), "language_instruction": _text()}
     for name, (dtype, shape) in episodes.kinds.items():
         steps[_NAMED.get(name, name)] = _tensor(dtype, shape, _kind(dtype))
+    if episodes.has_critiques:
+        steps["critiques"] = _text()
     steps["discount"] = _tensor(np.dtype(np.float32), (), "array")
     steps |= {name: _tensor(np.dtype(np.bool_), (), "array") for name in _MARKS}
     metadata = {name: _text() for name in ("episode_id", "content_sha256", "outcome", "goal")} | {

@@ -9,6 +9,8 @@ run of steps, see ``source``, is a group ``/data/demo_k`` with the attribute ``n
   estimating behind it;
 - ``obs/KEY`` and ``next_obs/KEY`` [n, ...]: the observation streams, images as raw uint8;
 - ``states`` [n, P]: the simulator's state, where all episodes have it;
+- ``critiques`` [n], UTF-8: what judges said in words, each step's text of ``replay.critique``;
+  where no episode has any, it is left out;
 - every other array of a step under its own name, such as ``stamp_ns``, ``intervened`` and
   ``truncated``, which robomimic leaves alone.
 
@@ -86,6 +88,9 @@ def _write_run(group: Any, run: Run) -> None:
     for name, rows in run.steps.items():
         group.create_dataset(names.get(name, name), data=rows)
     group.create_dataset("dones", data=run.steps["terminated"].astype(np.int64))
+    if run.critiques:
+        texts = list(run.critiques)
+        group.create_dataset("critiques", data=texts, dtype=h5py.string_dtype("utf-8"))
     for key, rows in run.observations.items():
         group.create_dataset(f"obs/{key}", data=rows[:-1])
         group.create_dataset(f"next_obs/{key}", data=rows[1:])

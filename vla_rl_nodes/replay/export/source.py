@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from vla_rl_nodes.contract.load import load_contract
 from vla_rl_nodes.contract.spec import Contract
 from vla_rl_nodes.errors import InputError
+from vla_rl_nodes.replay.critique import NO_STEP, to_texts
 from vla_rl_nodes.replay.episode import EpisodeData, EpisodeHeader, load_episode, load_header
 
 
@@ -36,6 +37,8 @@ class Run:
             index the export's tables, not the episode's.
         observations: by stream key, [n+1, ...].
         end_stamp_ns: the time of the last observation.
+        critiques: of each step in one text [n], see ``replay.critique``; empty where no episode of
+            the export has any.
     """
 
     header: EpisodeHeader
@@ -46,6 +49,7 @@ class Run:
     steps: Mapping[str, NDArray[Any]]
     observations: Mapping[str, NDArray[Any]]
     end_stamp_ns: int
+    critiques: Sequence[str]
 
     @property
     def length(self) -> int:
@@ -55,7 +59,7 @@ class Run:
 
 @dataclass
 class Counts:
-    """What became of the steps."""
+    """What became of the steps, and of what judges said in words."""
 
     episodes: int = 0
     runs: int = 0
@@ -65,6 +69,8 @@ class Counts:
     cuts_without_action: int = 0
     cuts_at_gap: int = 0
     rewards_missing: int = 0
+    critiques: int = 0
+    critiques_left_out: int = 0
 
 
 @dataclass
@@ -79,6 +85,7 @@ class Episodes:
         left_out: arrays that not all episodes have in one shape.
         policy_versions: the table of ``policy_version`` in a :class:`Run`.
         reward_sources: the table of ``reward_source`` there.
+        has_critiques: whether judges said something of a step, in any of the episodes.
         counts: grows while :meth:`runs` goes on.
         watch: what the episodes go through as they are read, such as a progress bar; it is given
             them, a word for what is done, and their number.
@@ -91,6 +98,7 @@ class Episodes:
     left_out: list[str]
     policy_versions: list[str]
     reward_sources: list[str]
+    has_critiques: bool
     counts: Counts = field(default_factory=Counts)
     watch: Callable[[Iterable[Any], str, int], Iterable[Any]] | None = None
 
@@ -154,6 +162,10 @@ class Episodes:
         bounds = _bounds(acted, late)
         counts.cuts_at_gap += sum(int(s > 0 and acted[s - 1]) for s, _ in bounds)
         counts.cuts_without_action += sum(int(s > 0 and not acted[s - 1]) for s, _ in bounds)
+        said = header.critiques
+        counts.critiques += len(said)
+        counts.critiques_left_out += sum(c.step == NO_STEP or not acted[c.step] for c in said)
+        texts = to_texts(said, header.steps)
         for number, (start, stop) in enumerate(bounds):
             rows = slice(start, stop)
             cut = {name: array[rows] for name, array in steps.items()}
@@ -171,6 +183,7 @@ class Episodes:
                 steps=cut,
                 observations={k: v[start : stop + 1] for k, v in data.observations.items()},
                 end_stamp_ns=int(data.stamp_ns[stop]),
+                critiques=texts[rows] if self.has_critiques else (),
             )
 
 
@@ -228,6 +241,7 @@ def open_episodes(folders: Sequence[Path]) -> Episodes:
         left_out=left_out,
         policy_versions=_union(header.policy_versions for header in headers),
         reward_sources=_union(header.reward_sources for header in headers),
+        has_critiques=any(c.step != NO_STEP for header in headers for c in header.critiques),
     )
 
 

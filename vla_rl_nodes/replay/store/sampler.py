@@ -28,6 +28,8 @@ class Sampler:
     in the pool, and ``at.source``, which view it is of, counted over all halves; with priorities,
     also ``at.importance``. Arrays may share memory with each other, never with another batch's.
     The memory of a batch that nobody holds any more is used for a later one.
+    What judges said of the samples is found by the same numbers:
+    :func:`vla_rl_nodes.replay.store.critiques.critiques_of`.
 
     Args:
         chooser: what to draw.

@@ -203,10 +203,11 @@ class EpisodeStore(Closable):
                 )
             schema = self._schema or schema_of(episode, mmap.PAGESIZE)
             check_fits(schema, episode)
-            if content_sha256(episode.transitions.arrays()) != header.content_sha256:
+            found = content_sha256(episode.transitions.arrays(), header.critiques)
+            if found != header.content_sha256:
                 raise InputError(
                     f"episode {header.episode_id}",
-                    "has other arrays than its content_sha256 says",
+                    "has other arrays or critiques than its content_sha256 says",
                     "convert the episode's bag again",
                 )
             self._commit(schema, episode)
@@ -225,7 +226,8 @@ class EpisodeStore(Closable):
             )
         arrays = self._arrays(stored)
         flags = self.rows.flags[stored.row : stored.row + stored.steps + 1]
-        whole = content_sha256(arrays) == stored.header.content_sha256
+        found = content_sha256(arrays, stored.header.critiques)
+        whole = found == stored.header.content_sha256
         if not whole or not np.array_equal(flags, flags_of(self.schema, arrays)):
             assert self._segments is not None
             raise InputError(
