@@ -126,7 +126,7 @@ def add_bench(commands: Any) -> None:
     )
     parser.add_argument("--episodes", type=whole(1), default=100, metavar="N", help="with help")
     parser.add_argument(
-        "--parts", default="help,alone,resets,unattended,classifier", metavar="NAMES",
+        "--parts", default="help,alone,resets,unattended,retries,classifier", metavar="NAMES",
         help="some of them, between commas; default: %(default)s",
     )  # fmt: skip
     parser.add_argument(

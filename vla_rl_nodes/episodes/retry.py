@@ -5,7 +5,8 @@ through the Bellman residual of a value that counts the expert's time to the goa
 ``V = -steps_to_go`` and a reward of -1 for each step the residual of one step is
 ``r + V(s') - V(s)``: 0 where the step brought the robot one step nearer, -1 where it did not get
 on at all, and beyond the goal nothing more is expected. Summed over a window it is minus the
-number of steps by which the robot lags, and only the window's two ends are left in the sum.
+number of steps by which the robot lags, and only the window's two ends are left in the sum. Each
+step counts until the goal is reached, also where the forecast had it reached long ago.
 """
 
 from __future__ import annotations
@@ -55,11 +56,12 @@ class RetryMonitor:
     """Watches a value or a progress, and tells of each stall once.
 
     A stall is told when the lagging has lasted for ``confirm_steps`` without having cleared in
-    between. A trace that stops at a value above ``lag_steps``, after having been perfect, is told
-    ``floor(lag_steps) + confirm_steps`` steps later where each step has a sample; samples that
-    come every n steps add at most 2 (n - 1). A progress that stops is told at most
+    between. A trace that stops at a value above ``clear_steps``, after having been perfect, is
+    told ``floor(lag_steps) + confirm_steps`` steps later where each step has a sample; samples
+    that come every n steps add at most 2 (n - 1). A progress that stops is told at most
     ``window_steps + confirm_steps - 1`` steps later. Samples whose errors are at most half of
-    ``lag_steps`` never make a perfect trace lag, because only two samples decide.
+    ``lag_steps``, and at most ``clear_steps``, never make a perfect trace lag, because only two
+    samples decide, and what is not above ``clear_steps`` may be the goal already.
 
     Call it from one thread.
     """
@@ -123,7 +125,10 @@ class RetryMonitor:
 
 def _lag(watch: StepsToGo, began: float, value: float, steps: int) -> Judgement:
     """One step nearer with every step, as far as the goal."""
-    expected = min(float(steps), began)
+    # From 15 to go a robot that stands still is 15 behind at the goal's time, and more later on:
+    # held against the forecast alone, it would never lag when it stops this near.
+    there = value <= watch.clear_steps
+    expected = min(float(steps), began) if there else float(steps)
     achieved = began - value
     lag = expected - achieved  # minus the sum of the Bellman residuals
     text = f"{lag:.1f} steps behind after {steps} steps, with {value:.1f} to go"

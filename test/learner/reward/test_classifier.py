@@ -9,18 +9,25 @@ import numpy as np
 import pytest
 import torch
 
+from vla_rl_nodes.contract.load import load_yaml, named_file
 from vla_rl_nodes.contract.spec import Contract
+from vla_rl_nodes.episodes.reward.spec import ClassifierSpec, Rewards
 from vla_rl_nodes.errors import InputError
 from vla_rl_nodes.learner.optimise import reproducible, silent
 from vla_rl_nodes.learner.reward.classifier import (
     classifier_figures,
+    compared_figures,
     judged,
     targets,
     train_classifier,
 )
 from vla_rl_nodes.learner.reward.episodes import LabelledEpisode, LabelledEpisodes
 from vla_rl_nodes.learner.reward.frames import Frames
-from vla_rl_nodes.learner.reward.recipe import AnyRecipe, ClassifierRecipe
+from vla_rl_nodes.learner.reward.recipe import (
+    AnyRecipe,
+    ClassifierRecipe,
+    load_reward_recipe,
+)
 from vla_rl_nodes.learner.reward.threshold import Judged
 from vla_rl_nodes.replay.episode import load_header
 
@@ -83,6 +90,35 @@ def test_the_figures_by_hand(recipe: ClassifierRecipe) -> None:
     assert given["hours"] == pytest.approx(4 / 20 / 3600)
     assert given["false_success_per_hour"] == pytest.approx(18000)
     assert given["false_success_per_hour_high"] == pytest.approx(4.7439 * 18000, rel=1e-4)
+    assert given["delay_s"] == pytest.approx(1 / 20)  # two in a row are there one tick late
+
+
+def test_other_counts_have_their_own_threshold(recipe: ClassifierRecipe) -> None:
+    """The failure lights up for two ticks: three in a row tell it from the success."""
+    said = [
+        Judged(np.array([0.1, 0.9, 0.9, 0.9, 0.9]), reached=1, success=True),
+        Judged(np.array([0.1, 0.95, 0.95, 0.1, 0.1]), reached=5, success=False),
+    ]
+    labels = [np.array([0, 1, 1, 1, 1], np.int8), np.zeros(5, np.int8)]
+    wanted = recipe.model_copy(update={"compared": [2, 3, 9], "most_missed": 0.0})
+    given = compared_figures(said, said, labels, wanted, 20)
+    assert given["in_a_row_2_false_successes"] == 1 and given["in_a_row_3_false_successes"] == 0
+    assert given["in_a_row_3_missed"] == 0 and 0 < given["in_a_row_3_threshold"] <= 0.9
+    assert given["in_a_row_3_delay_s"] == pytest.approx(2 / 20)
+    assert given["in_a_row_9_missed"] == 1  # what is held out is not thought on
+    fades = Judged(np.array([0.0, 0.9, 0.9, 0.0]), reached=1, success=True)
+    given = compared_figures([fades], said, labels, wanted, 20)
+    assert "in_a_row_2_missed" in given and "in_a_row_3_missed" not in given
+    assert (
+        compared_figures(said, said, labels, recipe.model_copy(update={"compared": []}), 20) == {}
+    )
+
+
+def test_the_robot_asks_for_as_many_looks_as_the_threshold_was_chosen_for() -> None:
+    trained = load_reward_recipe("success_classifier", "success_classifier")
+    seen = load_yaml(named_file("rewards", "classifier"), Rewards).backends["seen"]
+    assert isinstance(trained, ClassifierRecipe) and isinstance(seen, ClassifierSpec)
+    assert seen.consecutive == trained.consecutive and seen.every_s == 0.0
 
 
 def test_it_learns_to_tell(

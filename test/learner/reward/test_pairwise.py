@@ -12,13 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vla_rl_nodes.contract.spec import Contract
-from vla_rl_nodes.episodes.reward.progress_value import next_value
+from vla_rl_nodes.episodes.reward.progress_value import (
+    next_value,
+    value_order_correlation,
+    values,
+)
 from vla_rl_nodes.errors import InputError
 from vla_rl_nodes.learner.optimise import reproducible, silent
 from vla_rl_nodes.learner.reward.episodes import LabelledEpisodes
 from vla_rl_nodes.learner.reward.frames import Frames
 from vla_rl_nodes.learner.reward.pairwise import (
     critic_between,
+    logs_of,
     pairwise_figures,
     progress_of,
     train_pair_critic,
@@ -50,6 +55,31 @@ def test_labels_add_up_to_the_progress(before: float, after: float) -> None:
         assert reached == pytest.approx(after, abs=1e-6)
     elif before <= 99:
         assert reached == pytest.approx(max(10.0, after), abs=1e-6)
+
+
+@given(st.floats(-99, 99))
+def test_logarithms_are_undone_by_the_critic(critic: float) -> None:
+    logs = float(logs_of(torch.tensor([critic], dtype=torch.float64)))
+    assert np.sign(logs) * 100 * (1 - np.exp(-abs(logs))) == pytest.approx(critic, abs=1e-9)
+
+
+def test_there_and_back_are_as_far_in_logarithms() -> None:
+    """Upwards of half-way, so that errors in a row do not drive progress up or down."""
+    low, high = torch.tensor([55.0, 60.0, 90.0]), torch.tensor([60.0, 99.0, 98.0])
+    up, down = logs_of(critic_between(low, high)), logs_of(critic_between(high, low))
+    assert torch.allclose(up, -down, atol=1e-4)
+    ends = logs_of(torch.tensor([-100.0, 0.0, 100.0]))
+    assert torch.allclose(ends, torch.tensor([-4.6052, 0.0, 4.6052]), atol=1e-4)
+
+
+def test_what_a_perfect_critic_makes_of_frames_in_random_order() -> None:
+    """Progress starts at 0, wherever the first frame is: the correlation is a little above 0."""
+    rng, found = np.random.default_rng(0), []
+    for _ in range(200):
+        progress = torch.from_numpy(rng.permutation(np.linspace(0.0, 100.0, 33)))
+        critics = critic_between(progress[:-1], progress[1:]).tolist()
+        found.append(value_order_correlation(values(critics)))
+    assert 0.05 < np.mean(found) < 0.25
 
 
 @given(st.integers(9, 200), st.integers(1, 2), st.integers(0, 1000))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from vla_rl_nodes.errors import InputError
 from vla_rl_nodes.learner.optimise import reproducible, silent
 from vla_rl_nodes.learner.reward.episodes import LabelledEpisode, LabelledEpisodes
 from vla_rl_nodes.learner.reward.frames import Frames
+from vla_rl_nodes.learner.reward.judges import StepsToGo
 from vla_rl_nodes.learner.reward.recipe import AnyRecipe, StepsToGoRecipe
 from vla_rl_nodes.learner.reward.steps_to_go import (
     spread_loss,
@@ -61,6 +63,36 @@ def test_the_loss_by_hand_is_least_at_the_true_spread() -> None:
     spreads = torch.linspace(0.5, 8, 200)
     losses = [float(spread_loss(torch.zeros(4), s.expand(4), left)) for s in spreads]
     assert float(spreads[int(np.argmin(losses))]) == pytest.approx(2 * root, abs=0.05)
+
+
+class _Says(torch.nn.Module):
+    """Steps that the first component of the state spells out."""
+
+    def forward(self, streams: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        steps = streams["state"][:, 0]
+        return steps, torch.ones_like(steps)
+
+
+def test_a_claim_far_too_soon_is_false(
+    tmp_path: Path, contract: Contract, recipe: StepsToGoRecipe
+) -> None:
+    """The detector claims at 4 steps to go, two in a row; over 8 too soon is a false claim."""
+    header = load_header(labelled(tmp_path, contract, 0, success=True))
+    usable = np.ones(STEPS + 1, dtype=np.bool_)
+    end, failed = STEPS, np.full(STEPS + 1, 20.0)
+
+    def episode(at: int | None, success: bool) -> LabelledEpisode:
+        said = failed.copy()
+        if at is not None:
+            said[at - 1 : at + 1] = 4.0
+        state = said[:, None].astype(np.float32)
+        return LabelledEpisode(header, {"state": state}, usable, success, None, None)
+
+    seen = [(end, True), (end - 8, True), (end - 9, True), (None, True), (9, False), (None, False)]
+    episodes = [episode(at, success) for at, success in seen]
+    figures = steps_figures(cast("StepsToGo", _Says()), episodes, recipe)
+    assert figures["precision"] == 2 / 4 and figures["recall"] == 2 / 4
+    assert figures["early"] == 1 and figures["successes"] == 4
 
 
 def test_it_learns_to_count(

@@ -94,6 +94,16 @@ def test_some_successes_may_be_missed(recipe: ClassifierRecipe) -> None:
     assert choose_threshold(episodes, every, HZ) < 0.2
 
 
+def test_a_success_goes_on_as_it_ended(recipe: ClassifierRecipe) -> None:
+    """What was recorded of it is too short for ten in a row; the failure is so long."""
+    failure = Judged(np.full(12, 0.6), reached=12, success=False)
+    ten = recipe.model_copy(update={"consecutive": 10})
+    assert 0.6 < choose_threshold([failure, *[reaching(0.9)] * 9], ten, HZ) < 0.9
+    fades = Judged(np.array([0.0, 0.9, 0.9, 0.0]), reached=1, success=True)
+    with pytest.raises(InputError, match="misses over"):
+        choose_threshold([failure, fades], ten, HZ)
+
+
 def test_successes_that_nothing_shows_are_refused(recipe: ClassifierRecipe) -> None:
     with pytest.raises(InputError, match=r"threshold: misses over 0\.4 of 4 successes"):
         choose_threshold([falling(0.9), *[reaching(0.0)] * 4], recipe, HZ)

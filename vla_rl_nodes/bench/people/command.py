@@ -25,12 +25,13 @@ from vla_rl_nodes.bench.people.parts import (
     classifier_part,
     help_part,
     resets_part,
+    retries_part,
     troubles_part,
     unattended_part,
 )
 from vla_rl_nodes.errors import InputError
 
-PARTS = ("help", "alone", "resets", "unattended", "classifier")
+PARTS = ("help", "alone", "resets", "unattended", "retries", "classifier")
 WITH_POLICY = {"help", "alone", "troubles"}
 # What the object always has; None where its part was not asked for.
 PROMISED = (
@@ -68,6 +69,8 @@ def _run(
         return resets_part(seed, tell)
     if name == "unattended":
         return unattended_part(seed, tell)
+    if name == "retries":
+        return retries_part(seed, tell)
     if name == "classifier":
         return classifier_part(seed, tell)
     assert policy is not None  # made for each of the others

@@ -33,8 +33,12 @@ MIX = (
     "expert", "stops_short", "policy", "starts_late", "disturbed", "blinded",
 )  # fmt: skip
 _SUCCEED = ("expert", "disturbed", "policy")
+FAILURES = tuple(who for who in MIX if who not in _SUCCEED)
 _CALLED_FAILURE = ("stops_short", "misses", "drops")  # the others run out of time
 _LARGEST_SEED_STEP = 100_000
+# Sidecars of successes, and how long before the task's rule they begin: an annotator sees that the
+# cube is up as early as success_classifier.yaml has it of an episode that ends with success.
+SIDECARS = {"success": 0.4, "done": 0.0}
 
 
 class PlayedRollout(Rollout):
@@ -46,12 +50,22 @@ class PlayedRollout(Rollout):
         """One episode; see :meth:`Rollout.run`."""
         return super().run(seed, self.actor or actor)
 
+    def hold(self, seconds: float) -> None:
+        """From the next episode on, for how long the object is held up before it ends."""
+        self.task = self.task.model_copy(update={"hold_s": seconds})
+
 
 class LabelledEpisodes(Closable):
-    """Makes the episodes: in simulated time, by scripted actors and the shipped policy."""
+    """Makes the episodes: in simulated time, by scripted actors and the shipped policy.
 
-    def __init__(self) -> None:
+    Args:
+        after_s: how long a success goes on once it is one: how late it is recognised, and
+            whether at all, shows only then.
+    """
+
+    def __init__(self, after_s: float = 0.0) -> None:
         """Opens the simulator and the shipped policy."""
+        self._after_s = after_s
         opener = Opener(Setup(CONTRACT))
         self.contract = opener.contract
         self._rollout = PlayedRollout(self.contract)
@@ -68,6 +82,7 @@ class LabelledEpisodes(Closable):
             "starts_late": lambda: StartsLate(contract, target),
             "blinded": lambda: Blinded(policy, self._rollout),
         }
+        self._hold_s = self._rollout.task.hold_s
 
     def make(self, seed: int, who: str) -> EpisodeData:
         """One episode with its outcome; the same arguments give the same bytes.
@@ -79,6 +94,8 @@ class LabelledEpisodes(Closable):
         Raises:
             RuntimeError: nine draws in a row had another outcome than the actor is for.
         """
+        # A failure is one by the task's own rule.
+        self._rollout.hold(self._hold_s + (self._after_s if who in _SUCCEED else 0.0))
         for again in range(9):
             drawn = seed + again * _LARGEST_SEED_STEP
             episode = self.run(drawn, self._actors[who]())
@@ -93,6 +110,15 @@ class LabelledEpisodes(Closable):
     def mixed(self, first_seed: int, index: int) -> EpisodeData:
         """Episode ``index`` of the mix whose seeds count from ``first_seed``."""
         return self.make(first_seed + index, MIX[index % len(MIX)])
+
+    def failing(self, first_seed: int, index: int) -> EpisodeData:
+        """Likewise of the failures of the mix alone."""
+        return self.make(first_seed + index, FAILURES[index % len(FAILURES)])
+
+    def since(self, success: EpisodeData, before_s: float) -> NDArray[np.bool_]:
+        """The steps of a success from so long before the task's rule calls it one, bool [T]."""
+        shown = round((self._after_s + before_s) * success.header.policy_hz)
+        return np.arange(success.header.steps) >= success.header.steps - shown - 1
 
     def run(self, seed: int, actor: Actor) -> EpisodeData:
         """One episode by any actor, with the predicate's outcome."""

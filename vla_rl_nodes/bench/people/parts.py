@@ -170,6 +170,17 @@ def unattended_part(seed: int, tell: Tell) -> Part:
     return Part(figures, {"unattended": result.unattended >= count})
 
 
+def retries_part(seed: int, tell: Tell) -> Part:
+    """Retries where strategies fail; see bench.people.retries."""
+    from vla_rl_nodes.bench.people.retries import EPISODES, run_retries
+    from vla_rl_nodes.bench.people.retries_figures import retries_bars
+
+    figures = run_retries(
+        EPISODES, seed, shown=lambda what, done, count: tell(f"retries: {what}", done / count)
+    )
+    return Part({"retries": figures}, retries_bars(figures))
+
+
 def classifier_part(seed: int, tell: Tell) -> Part:
     """A success classifier from 60 labelled episodes; see bench.people.classifier."""
     from vla_rl_nodes.bench.people.classifier import run

@@ -17,7 +17,12 @@ from vla_rl_nodes.learner.reward.frames import Frames, Told
 from vla_rl_nodes.learner.reward.judges import Classifier, Observer
 from vla_rl_nodes.learner.reward.metrics import auc_by_episode
 from vla_rl_nodes.learner.reward.recipe import ClassifierRecipe
-from vla_rl_nodes.learner.reward.threshold import Judged, detections
+from vla_rl_nodes.learner.reward.threshold import (
+    Judged,
+    choose_threshold,
+    detections,
+    first_detection,
+)
 
 NEGATIVE, POSITIVE, LEFT_OUT = 0, 1, -1
 _BATCH = 256
@@ -119,24 +124,77 @@ def classifier_figures(
 
     Returns:
         The area under the curve over frames with its interval over episodes; false successes an
-        hour with their upper bound and the hours; and the successes that were never claimed.
+        hour with their upper bound and the hours; the successes that were never claimed; and
+        ``delay_s``: from the first positive frame to the claim, the mean of those claimed.
     """
     target = np.concatenate(list(labels))
     score = np.concatenate([episode.probability for episode in said])
     episode = np.repeat(np.arange(len(said)), [len(one) for one in labels])
     known = target != LEFT_OUT
     area = auc_by_episode(score[known], target[known] == POSITIVE, episode[known], seed)
-    counted = detections(said, threshold, recipe.consecutive, hz)
     return {
         "auc": area.value,
         "auc_low": area.low,
         "auc_high": area.high,
+        **_claims(said, labels, threshold, recipe.consecutive, hz),
+        "successes": float(sum(episode.success for episode in said)),
+        "held_out_episodes": float(len(said)),
+        "consecutive": float(recipe.consecutive),
+    }
+
+
+def compared_figures(
+    validated: Sequence[Judged],
+    said: Sequence[Judged],
+    labels: Sequence[NDArray[np.int8]],
+    recipe: ClassifierRecipe,
+    hz: int,
+) -> dict[str, float]:
+    """What each of ``recipe.compared`` would have given in the same held-out episodes.
+
+    Args:
+        validated: episodes that the judging models did not learn, to choose thresholds with.
+        said: see :func:`judged`, of the held-out episodes; so are ``labels``.
+        labels: the targets of their frames.
+        recipe: names the counts, and the rule of the threshold.
+        hz: control ticks a second.
+
+    Returns:
+        As :func:`classifier_figures` says it of claims, and the threshold:
+        ``in_a_row_8_missed``. A count for which no threshold keeps the rule is left out.
+    """
+    figures: dict[str, float] = {}
+    for count in recipe.compared:
+        try:
+            other = recipe.model_copy(update={"consecutive": count})
+            threshold = choose_threshold(validated, other, hz)
+        except InputError:
+            continue
+        found = {"threshold": threshold, **_claims(said, labels, threshold, count, hz)}
+        figures |= {f"in_a_row_{count}_{name}": value for name, value in found.items()}
+    return figures
+
+
+def _claims(
+    said: Sequence[Judged],
+    labels: Sequence[NDArray[np.int8]],
+    threshold: float,
+    consecutive: int,
+    hz: int,
+) -> dict[str, float]:
+    counted = detections(said, threshold, consecutive, hz)
+    figures = {
         "false_successes": float(counted.false),
         "false_success_per_hour": counted.per_hour,
         "false_success_per_hour_high": counted.most_per_hour,
         "hours": counted.hours,
         "missed": float(counted.missed),
-        "successes": float(sum(episode.success for episode in said)),
-        "held_out_episodes": float(len(said)),
-        "consecutive": float(recipe.consecutive),
     }
+    late = []
+    for episode, target in zip(said, labels, strict=True):
+        at = first_detection(episode.probability, threshold, consecutive)
+        if episode.reached <= at < len(target):
+            late.append(at - int(np.argmax(target == POSITIVE)))
+    if late:
+        figures["delay_s"] = float(np.mean(late)) / hz
+    return figures

@@ -90,18 +90,26 @@ class StepsToGo(nn.Module):
 class PairCritic(nn.Module):
     """Streams before and after -> progress between them, -100 to 100 [B] (arXiv 2509.15937).
 
-    Both observations go through the same encoder.
+    Both observations go through the same encoder. The head speaks in logarithms of shares, which
+    add up along an episode: a critic of 90 leaves a tenth of what remained, -90 makes it ten times
+    as much, and as errors the two are alike.
     """
 
     def __init__(self, observer: Observer, width: int) -> None:
         super().__init__()
         self.observer, self.head = observer, _layers(3 * observer.size, width, 1)
 
+    def logs(self, before: Tensor, after: Tensor) -> Tensor:
+        """Minus the logarithm of 1 - |critic| / 100, with the critic's sign, [B]; features
+        [B, size] each."""
+        joined = torch.cat([before, after, after - before], dim=1)
+        result: Tensor = self.head(joined)[:, 0]
+        return result
+
     def compare(self, before: Tensor, after: Tensor) -> Tensor:
         """The critic [B] of features [B, size] each."""
-        joined = torch.cat([before, after, after - before], dim=1)
-        result: Tensor = LARGEST_CRITIC * torch.tanh(self.head(joined)[:, 0])
-        return result
+        logs = self.logs(before, after)
+        return LARGEST_CRITIC * logs.sign() * (1 - torch.exp(-logs.abs()))
 
     def forward(self, before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> Tensor:
         return self.compare(self.observer(before), self.observer(after))

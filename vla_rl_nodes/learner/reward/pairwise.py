@@ -25,6 +25,7 @@ from vla_rl_nodes.learner.reward.metrics import auc
 from vla_rl_nodes.learner.reward.recipe import PairwiseRecipe
 
 _BATCH = 256
+_SHUFFLES = 10  # one order of thirty frames correlates with time by chance, too
 _HALF_WAY = 50.0
 _LEAST_REMAINDER = 1.0
 
@@ -60,6 +61,12 @@ def critic_between(before: Tensor, after: Tensor) -> Tensor:
     return critic.clamp(-LARGEST_CRITIC, LARGEST_CRITIC)
 
 
+def logs_of(critic: Tensor) -> Tensor:
+    """What ``PairCritic.logs`` should say for a critic, [B]; the last hundredth has none."""
+    share = (critic.abs() / LARGEST_CRITIC).clamp_max(1.0 - _LEAST_REMAINDER / 100.0)
+    return -critic.sign() * torch.log1p(-share)
+
+
 def train_pair_critic(
     frames: Frames,
     contract: Contract,
@@ -67,7 +74,10 @@ def train_pair_critic(
     generator: torch.Generator,
     progress: Progress,
 ) -> PairCritic:
-    """Trains on pairs of frames of one episode, near ones and far ones, forwards and backwards.
+    """Trains on pairs of frames of one episode, forwards and backwards.
+
+    Half of them lie so far apart as two frames by chance; of the others every size is as frequent,
+    from one tick to the whole episode.
 
     Raises:
         InputError: no episode has progress, or the loss is not finite.
@@ -86,20 +96,21 @@ def train_pair_critic(
     def loss() -> Tensor:
         count = recipe.stage.batch
         before = known[torch.randint(0, len(known), (count,), generator=generator)]
-        # Gaps from one frame to the whole episode, each size as often.
-        length = (last - frames.first)[episode[before]].to(torch.float32)
+        start, end = frames.first[episode[before]], last[episode[before]]
+        length = (end - start).to(torch.float32)
         gap = length ** torch.rand(count, generator=generator)
         side = torch.randint(0, 2, (count,), generator=generator) * 2 - 1
-        after = before + (side * gap).round().to(torch.int64)
-        after = torch.minimum(torch.maximum(after, frames.first[episode[before]]),
-                              last[episode[before]])  # fmt: skip
+        near = before + (side * gap).round().to(torch.int64)
+        far = start + (length * torch.rand(count, generator=generator)).round().to(torch.int64)
+        after = torch.where(torch.rand(count, generator=generator) < 0.5, near, far)
+        after = torch.minimum(torch.maximum(after, start), end)
         after = torch.where(usable[after], after, before)
-        given = module(
-            frames.batch(before, recipe.augmentation, generator),
-            frames.batch(after, recipe.augmentation, generator),
+        seen = (
+            module.observer(frames.batch(rows, recipe.augmentation, generator))
+            for rows in (before, after)
         )
         wanted = critic_between(reached[before], reached[after])
-        return nn.functional.l1_loss(given, wanted) / LARGEST_CRITIC
+        return nn.functional.l1_loss(module.logs(*seen), logs_of(wanted))
 
     average = fit("pair critic", module, loss, recipe.stage, progress)
     assert isinstance(average, PairCritic)
@@ -152,8 +163,8 @@ def pairwise_figures(
     Returns:
         ``voc``, ``voc_least``: mean and least order correlation of accumulated progress with
         time, with ``order_stride``; ``voc_shuffled``: the mean where these frames come in random
-        order; ``voc_looks`` and ``negative_rate`` at the node's looks; ``backtrack_auc``: of
-        finding, among these, the steps that go back where some were put in.
+        order, ten of them an episode; ``voc_looks`` and ``negative_rate`` at the node's looks;
+        ``backtrack_auc``: of finding, among these, the steps that go back where some were put in.
 
     Raises:
         InputError: no success is long enough.
@@ -166,7 +177,10 @@ def pairwise_figures(
         features = features_of(model, episode)
         order = _until_the_end(episode, recipe.order_stride)
         straight.append(_order_found(model, features, order))
-        shuffled.append(_order_found(model, features, rng.permutation(order).tolist()))
+        shuffled += [
+            _order_found(model, features, rng.permutation(order).tolist())
+            for _ in range(_SHUFFLES)
+        ]
         looked = _until_the_end(episode, recipe.stride)
         looks.append(_order_found(model, features, looked))
         negative.append(negative_rate(critics_along(model, features, looked)))

@@ -55,6 +55,7 @@ class ClassifierRecipe(RewardRecipe):
         positive_s: frames so shortly before an operator's success are positives.
         margin_s: frames so shortly before these are left out: nobody can say which they are.
         consecutive: positives in a row that make a detection.
+        compared: other such numbers, whose figures are reported beside.
         folds: parts of the episodes; each is judged by a model that was trained on the others.
         most_false_per_hour: false successes, by the upper bound, where a threshold can keep it.
         most_missed: share of the successes that the threshold may miss.
@@ -64,6 +65,7 @@ class ClassifierRecipe(RewardRecipe):
     positive_s: Positive
     margin_s: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     consecutive: Count
+    compared: Annotated[list[Count], Field(max_length=8)] = []
     folds: Annotated[int, Field(ge=2, le=20)]
     most_false_per_hour: Positive
     most_missed: Share

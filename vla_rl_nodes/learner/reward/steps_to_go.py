@@ -20,6 +20,16 @@ from vla_rl_nodes.learner.reward.recipe import StepsToGoRecipe
 from vla_rl_nodes.learner.reward.threshold import first_detection
 
 _BATCH = 256
+_EARLY = 2.0  # a claim with more than so many times the detector's steps to go is a false one
+
+
+def success_at(told: Told | LabelledEpisode) -> int | None:
+    """The observation at which success is reached; None where it never is."""
+    if not told.success:
+        return None
+    if told.reached is None:
+        return told.observations - 1
+    return int(np.flatnonzero(np.asarray(told.reached))[0])
 
 
 def steps_left(told: Told | LabelledEpisode) -> Tensor:
@@ -28,10 +38,9 @@ def steps_left(told: Told | LabelledEpisode) -> Tensor:
     An episode without success has no such number. A sidecar says when success was reached first;
     what lies behind it has none to go.
     """
-    count = told.observations
-    if not told.success:
+    count, end = told.observations, success_at(told)
+    if end is None:
         return torch.full((count,), torch.nan)
-    end = count - 1 if told.reached is None else int(np.flatnonzero(np.asarray(told.reached))[0])
     left = (end - torch.arange(count)).clamp_min(0).to(torch.float32)
     left[~torch.as_tensor(told.usable)] = torch.nan
     return left
@@ -100,10 +109,11 @@ def steps_figures(
     Returns:
         ``error``: mean absolute error on frames of successes, ticks; ``spread``: mean predicted;
         ``within``: share of the frames within twice the spread; ``precision`` and ``recall`` of
-        the detector that claims success where few steps are left so many times in a row.
+        the detector that claims success where few steps are left so many times in a row, and
+        ``early``: how many of its false claims came in successes, over twice those steps too soon.
     """
     errors, spreads = [], []
-    right = wrong = missed = 0
+    right = wrong = early = missed = 0
     for episode in episodes:
         steps, spread = steps_of(model, episode)
         left = steps_left(episode)
@@ -114,15 +124,19 @@ def steps_figures(
             -steps.numpy().astype(np.float64), -recipe.success_below, recipe.consecutive
         )
         claimed = at < episode.observations
-        right += claimed and episode.success
-        wrong += claimed and not episode.success
-        missed += not claimed and episode.success
+        end = success_at(episode)
+        soon = claimed and end is not None and at < end - _EARLY * recipe.success_below
+        right += claimed and end is not None and not soon
+        wrong += claimed and (end is None or soon)
+        early += soon
+        missed += not claimed and end is not None
     error, expected = torch.cat(errors), torch.cat(spreads)
     return {
         "error": float(error.mean()),
         "spread": float(expected.mean()),
         "within": float((error <= 2 * expected).to(torch.float32).mean()),
         "precision": right / max(right + wrong, 1),
-        "recall": right / max(right + missed, 1),
-        "successes": float(right + missed),
+        "recall": right / max(right + early + missed, 1),
+        "early": float(early),
+        "successes": float(right + early + missed),
     }

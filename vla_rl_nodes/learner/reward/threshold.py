@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,12 +87,15 @@ def choose_threshold(episodes: Sequence[Judged], recipe: ClassifierRecipe, hz: i
     """The threshold by :func:`rule_of`, from episodes that the judging model did not learn.
 
     Few hours cannot show a low rate, and a failure that looks like a success for a moment has no
-    threshold of its own: where the bound is out of reach the fewest false successes count.
+    threshold of its own: where the bound is out of reach the fewest false successes count. A
+    recorded success ends when the operator or the predicate has seen enough; on the robot it goes
+    on until it is claimed, and so it does here, as it looked at its end.
 
     Raises:
         InputError: every threshold misses too many successes.
     """
-    tried = [detections(episodes, _chance(x), recipe.consecutive, hz) for x in _LOGITS]
+    going_on = [_going_on(episode, recipe.consecutive) for episode in episodes]
+    tried = [detections(going_on, _chance(x), recipe.consecutive, hz) for x in _LOGITS]
     successes = sum(episode.success for episode in episodes)
     most = recipe.most_missed * successes
     kept = [index for index, counted in enumerate(tried) if counted.missed <= most]
@@ -113,10 +116,16 @@ def choose_threshold(episodes: Sequence[Judged], recipe: ClassifierRecipe, hz: i
 def rule_of(recipe: ClassifierRecipe) -> str:
     """The rule in words, for the manifest."""
     return (
-        f"out of fold, {recipe.consecutive} in a row, missing at most {recipe.most_missed:.0%}:"
-        f" at most {recipe.most_false_per_hour:g} false/h by the 95% bound, else the fewest;"
-        " mid log-odds from the lowest to the highest missing no more"
+        f"out of fold, {recipe.consecutive} in a row, successes going on as they ended, missing"
+        f" at most {recipe.most_missed:.0%}: at most {recipe.most_false_per_hour:g} false/h by the"
+        " 95% bound, else the fewest; mid log-odds of the range missing no more"
     )
+
+
+def _going_on(episode: Judged, looks: int) -> Judged:
+    if not episode.success:
+        return episode
+    return replace(episode, probability=np.pad(episode.probability, (0, looks), mode="edge"))
 
 
 def _chance(logit: float) -> float:

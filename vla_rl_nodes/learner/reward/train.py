@@ -16,6 +16,7 @@ from vla_rl_nodes.errors import InputError
 from vla_rl_nodes.learner.optimise import Progress, reproducible, silent
 from vla_rl_nodes.learner.reward.classifier import (
     classifier_figures,
+    compared_figures,
     judged,
     train_classifier,
 )
@@ -198,7 +199,8 @@ def _classifier(data: _Data, recipe: ClassifierRecipe) -> _Made:
     return _Made(
         export_classifier(model, data.contract),
         {"threshold": threshold, "threshold_rule": rule_of(recipe)},
-        classifier_figures(said, labels, threshold, recipe, hz, data.seed),
+        classifier_figures(said, labels, threshold, recipe, hz, data.seed)
+        | compared_figures(validated, said, labels, recipe, hz),
     )
 
 
