@@ -162,8 +162,13 @@ def test_where_the_filter_takes_no_commands_none_are_sent(tmp_path: Path) -> Non
         ticks = len(desk.policy_stamps)
         desk.wait(lambda: len(desk.policy_stamps) > ticks + 20, "ticks")
         assert not desk.commands and desk.status("in_command") == "1"
+        desk.wait(lambda: "let go first" in desk.status("reason"), "its patience")
         desk.armed = True
-        assert desk.after(3)[-1].position[0] == pytest.approx(0.01)
+        assert still(desk.after(10))  # what was pushed all the time does not drive it
+        hand.push()
+        desk.until("idle")
+        hand.push(x=0.2)
+        desk.wait(lambda: desk.commands[-1][1].position[0] == pytest.approx(0.01), "motion")
 
 
 def test_a_loss_aborts_the_episode_where_the_file_says_so(tmp_path: Path) -> None:

@@ -18,9 +18,11 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.parameter import Parameter
 from rclpy.parameter_client import AsyncParameterClient
 from sensor_msgs.msg import JointState, Joy
+from std_msgs.msg import Bool
 
 from vla_rl_nodes.bringup import NodeSpec, command_line
 from vla_rl_nodes.contract.load import load_contract
+from vla_rl_nodes.nodes.qos import STREAM
 from vla_rl_nodes.robots.load import load_robot
 
 from .operator_graph import LIMIT_S, Paged, paged
@@ -231,6 +233,31 @@ def test_the_emergency_stop_acts_at_the_next_tick_and_is_reset_in_two_steps(page
     print("emergency stop, ms from its arrival to the filter's tick:", took)
     # The tick after it: on a machine that stalls a single one may be later.
     assert 0.0 < min(took) <= TICK_MS
+
+
+def test_the_page_takes_back_no_other_buttons_stop(page: Paged) -> None:
+    button = page.graph.driver.node.create_publisher(Bool, "safety/e_stop", STREAM)
+    page.graph.wait(lambda: button.get_subscription_count() > 0, 10.0, "the filter")
+
+    async def resets(browser: Browser) -> dict[str, Any]:
+        assert (await browser.ask(kind="release_e_stop"))["ok"]
+        while "too quick" in (answer := await browser.ask(kind="do", what="reset_e_stop"))["text"]:
+            await asyncio.sleep(0.1)
+        return answer
+
+    async def scenario() -> None:
+        async with person(page) as browser:
+            button.publish(Bool(data=True))
+            await browser.state(lambda s: s["safety"]["latched"])
+            for _ in range(2):
+                assert not (await resets(browser))["ok"]
+                assert (await browser.state(lambda s: True))["safety"]["latched"]
+            button.publish(Bool(data=False))  # who pressed it lets go of it
+            while not (answer := await resets(browser))["ok"]:
+                assert "rest" in answer["text"] or "pressed" in answer["text"], answer
+            await browser.state(lambda s: not s["safety"]["latched"])
+
+    run(scenario, 60.0)
 
 
 def test_what_is_not_there_is_one_line(page: Paged) -> None:

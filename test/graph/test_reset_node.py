@@ -127,6 +127,17 @@ def test_a_second_request_is_refused_and_a_cancel_ends_the_first(running: Graph)
     assert not done and "nobody was asked" in said
 
 
+@pytest.mark.parametrize("after", ["aborted", "idle"])
+def test_what_an_episode_asked_for_ends_with_the_episode(running: Graph, after: str) -> None:
+    """Also where its node sends no cancel, or is started anew."""
+    tell_episode(running, "resetting", "person")
+    asks = messages(running).count("asking")
+    first = asked(running, "reset/request")
+    running.wait(lambda: messages(running).count("asking") > asks, 30.0, "the question")
+    tell_episode(running, after)
+    assert answer(running, first) == (False, "cancelled")
+
+
 def test_a_person_is_asked_and_confirms(running: Graph) -> None:
     tell_episode(running, "resetting", "person")
     first = asked(running, "reset/request")

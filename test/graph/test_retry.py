@@ -92,7 +92,8 @@ def test_a_stall_is_retried_then_helped_then_given_up(value: Value) -> None:
     # The second attempt stalls, too: a person is asked for, and the robot waits for him.
     helped = robot.wait_for("running", attempt="2", paused="1")
     assert "steps behind" in helped.values["help"]
-    robot.send("intervention/status", "intervention", "active", episode_id=episode_id)
+    robot.send("intervention/status", "intervention", "active", episode_id=episode_id,
+               in_command="1")  # fmt: skip
     robot.wait_for("running", paused="0", help="")
     value.ticks(20)
     assert len(value.asked()) == 2, "a person is in command: nothing is asked for"

@@ -89,6 +89,7 @@ class Play:
         self.devices = [Device(settings) for settings in self.settings]
         self.session = Session(self.contract, self.moves, self.devices, self.devices[0])
         self.reference: Reference | None = self.home()
+        self.listens, self.waits = True, False
         self._steps = 0
 
     def home(self) -> Reference:
@@ -113,7 +114,7 @@ class Play:
             self.now = Instant(self.now.ros_ns + STEP_NS, self.now.steady_ns + STEP_NS)
             for say in self.says:
                 say(self.now)
-            self.session.look(self.now, self.reference)
+            self.session.look(self.now, self.reference, self.listens, self.waits)
             self._steps += 1
             if self._steps % period == 0:
                 self._tick()

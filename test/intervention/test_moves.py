@@ -90,8 +90,8 @@ def test_joints_follow_a_push_of_the_tool(kind: str, frame: str) -> None:
 def test_the_speed_of_the_joints_keeps_the_direction() -> None:
     moves = make_moves(make("joint_delta"), FR3)
     reference = Reference(None, FR3.home.copy(), 0.05)
-    slow = changed("spacemouse", speed={"linear": 2.0, "angular": 6.0, "joint": 0.2})
-    quick = changed("spacemouse", speed={"linear": 0.02, "angular": 0.06, "joint": 50.0})
+    slow = changed("spacemouse", speed={"linear": 1.0, "angular": 2.0, "joint": 0.2})
+    quick = changed("spacemouse", speed={"linear": 0.02, "angular": 0.04, "joint": 2.0})
     limited, small = moves.push(reference, slow, PUSH), moves.push(reference, quick, PUSH)
     assert np.abs(limited).max() == pytest.approx(0.2 * DT)
     assert limited / np.linalg.norm(limited) == pytest.approx(
@@ -104,8 +104,9 @@ def test_a_base_is_pushed_in_its_own_frame() -> None:
     moves = make_moves(make("base_velocity"), go2)
     nowhere = Reference(None, None, None)
     action = moves.push(nowhere, changed("spacemouse"), np.array([0.4, -1.0, 1.0, 1.0, 1.0, 0.5]))
-    assert action == pytest.approx([0.1, -0.25, 0.4])
-    fast = changed("spacemouse", speed={"linear": 3.0, "angular": 9.0, "joint": 1.0})
+    length = np.hypot(0.4, 1.0)
+    assert action == pytest.approx([0.1 / length, -0.25 / length, 0.4])
+    fast = changed("spacemouse", speed={"linear": 1.0, "angular": 2.0, "joint": 1.0})
     action = moves.push(nowhere, fast, np.array([1.0, 0.5, 0.0, 0.0, 0.0, -1.0]))
     assert action == pytest.approx([0.6, 0.3, -0.8])
     assert moves.hold(nowhere).tolist() == [0.0, 0.0, 0.0]
@@ -146,7 +147,32 @@ def test_a_leader_is_followed_at_most_at_the_devices_speed() -> None:
     pose = Kinematics(FR3).fk(FR3.home)
     reference = Reference(ToolPose(pose.position, pose.rotation, 0.0), None, 0.05)
     action = tool.follow(reference, settings, goal, 1.0)
-    assert np.abs(action[:3]).max() == pytest.approx(0.1 * DT)
+    assert np.linalg.norm(action[:3]) == pytest.approx(0.1 * DT)
+
+
+@pytest.mark.parametrize("kind", ["tool_delta", "tool_pose_delta", "tool_pose_delta_tool"])
+def test_along_a_diagonal_the_tool_is_no_faster_than_along_an_axis(kind: str) -> None:
+    slow = changed("spacemouse", speed={"linear": 0.1, "angular": 0.3, "joint": 0.5})
+    moves = make_moves(make(kind), FR3)
+    reference = tilted() if kind != "tool_delta" else Reference(
+        ToolPose(np.zeros(3), np.array(rotation_from_yaw(0.0)), 0.0), None, 0.05
+    )  # fmt: skip
+    action = moves.push(reference, slow, np.ones(6))
+    assert np.linalg.norm(action[:3]) == pytest.approx(0.1 * DT)
+    assert np.linalg.norm(action[3:]) <= 0.3 * DT + 1e-12
+    one = moves.push(reference, slow, np.array([0.0, 1.0, 0.0, 0.0, 0.0, 0.0]))
+    assert np.linalg.norm(one[:3]) == pytest.approx(0.1 * DT)
+
+
+@pytest.mark.parametrize("kind", ["joint_delta", "joint_position"])
+def test_joints_take_the_tool_along_a_diagonal_no_faster(kind: str) -> None:
+    slow = changed("spacemouse", speed={"linear": 0.1, "angular": 0.3, "joint": 2.0})
+    moves, kinematics = make_moves(make(kind), FR3), Kinematics(FR3)
+    push = np.array([1.0, 1.0, -1.0, 0.0, 0.0, 0.0])
+    action = moves.push(Reference(None, FR3.home.copy(), 0.05), slow, push)
+    after = action if kind == "joint_position" else FR3.home + action
+    way = kinematics.fk(after).position - kinematics.fk(FR3.home).position
+    assert np.linalg.norm(way) == pytest.approx(0.1 * DT, rel=0.01)
 
 
 def test_shrinking_keeps_the_direction() -> None:

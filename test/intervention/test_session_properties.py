@@ -144,7 +144,7 @@ def _speeds(contract: Contract, speed: Any) -> list[float]:
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=12))
 def test_the_motion_of_a_steady_push_is_monotone(lengths: list[int]) -> None:
     """A person who pushes and lets go at any times: between two changes nothing turns back."""
-    play = Play(make("tool_delta"), [changed("gamepad")])
+    play = Play(make("tool_delta"), [changed("gamepad", frozen_after_s=None)])
     stick = {"axes": [0.0, 0.8, 0, 0, 0, 0, 0, 0], "pressed": ()}
 
     def say(now: Instant) -> None:

@@ -50,12 +50,16 @@ def test_every_key_is_described() -> None:
 @pytest.mark.parametrize(
     ("device", "change", "said"),
     [
-        ("spacemouse", {"dead_zone": 1.0}, "dead_zone: input should be less than 1"),
+        ("spacemouse", {"dead_zone": 1.0}, "dead_zone: input should be less than or"),
         ("spacemouse", {"deadzone": 0.1}, "did you mean 'dead_zone'?"),
         ("spacemouse", {"topic": "/spacenav/twist"}, "not a relative topic name"),
         ("spacemouse", {"type": "sensor_msgs/msg/Joy"}, "kind twist comes as geometry_msgs"),
         ("spacemouse", {"release_delay_s": 0.0}, "release_delay_s: input should be greater"),
         ("spacemouse", {"speed": {"linear": 0.0, "angular": 1.0, "joint": 1.0}}, "speed.linear"),
+        ("spacemouse", {"speed": {"linear": 1.1, "angular": 1.0, "joint": 1.0}}, "speed.linear"),
+        ("spacemouse", {"speed": {"linear": 1.0, "angular": 2.1, "joint": 1.0}}, "speed.angular"),
+        ("spacemouse", {"speed": {"linear": 1.0, "angular": 1.0, "joint": 2.1}}, "speed.joint"),
+        ("spacemouse", {"noise": {"level": 1e9, "reversals": 6, "window_s": 0.5}}, "noise.level"),
         ("spacemouse", {"engage": {"by": "hold"}}, "needs a button"),
         ("spacemouse", {"engage": {"by": "motion", "button": 1}}, "needs a button exactly where"),
         ("spacemouse", {"engage": {"by": "hold", "button": 0}}, "engages and moves the gripper"),
@@ -91,6 +95,33 @@ def test_a_wrong_file_is_one_line_that_names_the_key(
 def test_an_unknown_name_is_told_with_those_that_there_are() -> None:
     with pytest.raises(InputError, match="spacemouse_joy"):
         load_device("space_mouse")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("joint", 0.51), ("joint", float("nan")), ("linear", 0.11), ("angular", 0.51),
+     ("gripper", 0.11)],
+)  # fmt: skip
+def test_a_leader_that_is_far_away_never_matches(tmp_path: Path, key: str, value: float) -> None:
+    data = yaml.safe_load((resource("config/intervention") / "gello_fr3.yaml").read_text())
+    data["leader"]["matching"][key] = value
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(data))
+    with pytest.raises(InputError, match=f"matching.{key}"):
+        load_device(path)
+
+
+@pytest.mark.parametrize("trigger", [None, "fr3_joint7"])
+def test_a_leaders_joints_have_different_names(tmp_path: Path, trigger: str | None) -> None:
+    data = yaml.safe_load((resource("config/intervention") / "gello_fr3.yaml").read_text())
+    if trigger is None:
+        data["leader"]["joints"][6]["name"] = "fr3_joint1"
+    else:
+        data["leader"]["gripper"] = {"name": trigger, "open": 0.5, "closed": 0.0}
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(data))
+    with pytest.raises(InputError, match="stands twice"):
+        load_device(path)
 
 
 def test_a_trigger_needs_two_positions(tmp_path: Path) -> None:

@@ -83,9 +83,9 @@ def test_what_the_filter_says(contract: Contract) -> None:
         others.append, Complaints(owner),
     )  # fmt: skip
 
-    def status(source: str, stamp: int, executed: str = "") -> None:
-        event = Event("safety_filter", "armed", {"source": source, "command_stamp": executed},
-                      stamp_ns=stamp)  # fmt: skip
+    def status(source: str, stamp: int, executed: str = "", reasons: str = "") -> None:
+        values = {"source": source, "command_stamp": executed, "reasons": reasons}
+        event = Event("safety_filter", "armed", values, stamp_ns=stamp)
         owner.heard["safety/status"](to_message(event))
 
     now = instant(owner)
@@ -99,8 +99,11 @@ def test_what_the_filter_says(contract: Contract) -> None:
     assert turned == [now.ros_ns + 5] and others == [77]
     now = instant(owner)
     assert says.listens(now) and not says.listens(later(now, FRESH_NS))
+    for reasons, waits in (("paused", True), ("workspace", False), ("ik_failed,deadman", True)):
+        status("intervention", now.ros_ns, reasons=reasons)
+        assert says.waits is waits
     status("", now.ros_ns)
-    assert not says.listens(now)
+    assert not says.listens(now) and not says.waits
 
     names, values = contract.action.names, [0.4, 0.0, 0.3, 0.1, 0.05]
     assert says.reference(now) is None

@@ -58,8 +58,8 @@ class Listener:
             setattr(message, name, value)
         self.owner.hear[FR3.topics.joint_states](message)
 
-    def filter(self, state: str, source: str, reasons: str = "") -> None:
-        values = {"source": source, "reasons": reasons}
+    def filter(self, state: str, source: str, reasons: str = "", status: str = "0") -> None:
+        values = {"source": source, "reasons": reasons, "status": status}
         self.owner.hear["safety/status"](to_message(Event("safety_filter", state, values)))
 
 
@@ -141,3 +141,23 @@ def test_the_gripper_and_the_simulator(listener: Listener) -> None:
     assert found is not None and found.tolist() == pose
     assert seen.pose("ball") is None
     assert listener.inputs.state_names()[0] == "cube_x"
+
+
+def test_a_latched_emergency_stop_is_seen_whatever_the_state(listener: Listener) -> None:
+    listener.filter("disarmed", "", "", "21")
+    said = listener.inputs.seen().filter
+    assert said is not None and said.latched
+    listener.filter("disarmed", "", "e_stop", "16")
+    said = listener.inputs.seen().filter
+    assert said is not None and not said.latched
+
+
+def test_where_the_gripper_was_sent_is_what_the_filter_said_lately(listener: Listener) -> None:
+    assert listener.inputs.seen().opening is None
+    names = ["tool_x", "gripper_width"]
+    listener.owner.hear["safety/reference"](vector_message(listener.clock.now, names, [0.4, 0.0]))
+    assert listener.inputs.seen().opening == 0.0
+    listener.clock.now += 501 * MS
+    assert listener.inputs.seen().opening is None
+    listener.owner.hear["safety/reference"](vector_message(1, names[:1], [0.4]))
+    assert listener.inputs.seen().opening is None and not listener.said

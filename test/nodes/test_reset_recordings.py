@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -60,3 +63,34 @@ def test_what_is_not_named_or_not_there_is_said(tmp_path: Path) -> None:
         RecordedDemonstrations(str(tmp_path), FR3, 0.05).choose(0)
     with pytest.raises(InputError):
         RecordedStarts(str(tmp_path / "gone"), CONTRACT).start()
+
+
+def test_a_bag_that_cannot_be_read_is_left_out_with_a_line(tmp_path: Path) -> None:
+    shutil.copytree(BAG, tmp_path / "good")
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "x.mcap").write_bytes(b"\x89MCAP0\r\njunk")
+    lines: list[str] = []
+    source = RecordedDemonstrations(str(tmp_path), FR3, 0.05, lines.append)
+    assert {source.choose(seed).name for seed in range(8)} == {"good"}
+    assert lines and all("left out" in line and "x.mcap" in line for line in lines)
+    assert not any("\n" in line for line in lines)
+    shutil.rmtree(tmp_path / "good")
+    with pytest.raises(InputError, match="none of its 1 bags can be used"):
+        source.choose(0)
+
+
+@pytest.mark.parametrize(
+    ("stamps", "words"),
+    [([0.0, 0.1, 0.2, 0.3, 1.4, 1.5], "a gap of 1.1 s"),
+     (np.arange(0.0, 6000.0, 0.9), "too many rows"),
+     ([0.0, 0.001, 0.002, 0.003, 0.004, 0.005], "ends before it begins")],
+)  # fmt: skip
+def test_stamps_do_not_decide_how_much_memory_is_taken(
+    monkeypatch: pytest.MonkeyPatch, stamps: Any, words: str
+) -> None:
+    source = RecordedDemonstrations("x", FR3, 0.05)
+    found = np.array(stamps) * 1e9
+    monkeypatch.setattr(source, "_rows", lambda *given: (found, np.zeros((len(found), 7))))
+    monkeypatch.setattr(source, "_stamps", lambda *given: [0.0, 1.0, 2.0, 3.0, 4.0])
+    with pytest.raises(InputError, match=words):
+        source._read(SimpleNamespace(topics={}), "bag")  # type: ignore[arg-type]

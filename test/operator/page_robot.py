@@ -51,8 +51,9 @@ class FakeRobot:
     def plan(self) -> dict[str, Any] | None:
         return self.board.newest_plan
 
-    def picture(self, camera: int) -> Raw | None:
-        return self.pictures.get(camera)
+    def picture(self, camera: int, known: int) -> Raw | None:
+        raw = self.pictures.get(camera)
+        return None if raw is None or raw.number == known else raw
 
     def clock_ns(self) -> int:
         return time.time_ns()

@@ -12,6 +12,7 @@ from page_robot import FakeRobot
 
 from vla_rl_nodes.operator.page_server import PageServer
 from vla_rl_nodes.operator.page_settings import Listen, PageSettings
+from vla_rl_nodes.operator.slots import Slots
 
 __all__ = ["Browser", "Served", "run", "serving", "until"]
 
@@ -23,6 +24,12 @@ class Served:
         self.robot, self.server, self.address = robot, server, address
         self.session = aiohttp.ClientSession()
 
+    @property
+    def slots(self) -> Slots:
+        """Its connections."""
+        assert self.server.connections is not None
+        return self.server.connections.slots
+
     @asynccontextmanager
     async def browser(self, **headers: str) -> AsyncIterator[Browser]:
         """Opens the page's WebSocket."""
@@ -31,9 +38,9 @@ class Served:
 
 
 @asynccontextmanager
-async def serving(**settings: Any) -> AsyncIterator[Served]:
-    """A server with these settings."""
-    robot = FakeRobot()
+async def serving(robot: FakeRobot | None = None, **settings: Any) -> AsyncIterator[Served]:
+    """A server with these settings, of a robot."""
+    robot = robot or FakeRobot()
     settings.setdefault("listen", Listen(port=0))
     server = PageServer(PageSettings(**settings), robot)
     async with AsyncExitStack() as stack:

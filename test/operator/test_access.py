@@ -73,3 +73,11 @@ def test_no_other_text_is_a_session(text: str) -> None:
 @given(st.text(max_size=100))
 def test_no_other_text_is_the_token(text: str) -> None:
     assert Access(TOKEN, 60.0).try_token(text, "1.2.3.4", 0.0).taken == (text == TOKEN.decode())
+
+
+def test_a_session_that_was_ended_is_over_and_others_are_not() -> None:
+    access = Access(b"t" * 40, 100.0)
+    one, other = access.session(1000.0), access.session(1000.0)
+    access.end_session(one, 1001.0)
+    access.end_session("nonsense", 1001.0)
+    assert not access.session_holds(one, 1001.0) and access.session_holds(other, 1001.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zlib
 from dataclasses import replace
 
 import numpy as np
@@ -11,8 +12,12 @@ from page_robot import FakeRobot, png
 from PIL import Image
 
 from vla_rl_nodes.errors import InputError
-from vla_rl_nodes.operator.camera_pictures import Raw, jpeg
+from vla_rl_nodes.operator.camera_pictures import LONGEST_SIDE, MOST_RAW, Raw, jpeg
 from vla_rl_nodes.operator.page_settings import Pictures
+
+CUT = (
+    (5).to_bytes(4, "big") + b"IHDR" + bytes(5) + zlib.crc32(b"IHDR" + bytes(5)).to_bytes(4, "big")
+)
 
 
 def shown(raw: Raw, **settings: object) -> Image.Image:
@@ -58,8 +63,18 @@ def test_a_jpeg_is_passed_on_as_it_is_and_a_png_is_not() -> None:
         Raw(1, 0, b"no picture"),
         Raw(1, 0, png(30, 20)[:60]),
         Raw(1, 0, b"GIF89a" + bytes(60)),
+        Raw(1, 0, png(1, 16385)),
+        Raw(1, 0, png(16385, 1)),
+        Raw(1, 0, bytes(16385), "mono8", 1, 16385, 1),
+        Raw(1, 0, bytes(MOST_RAW + 1), "mono8", 640, 480, 640),
+        # A header that is cut off: Pillow raises struct.error.
+        Raw(1, 0, b"\x89PNG\r\n\x1a\n" + CUT),
     ],
 )
 def test_what_is_no_picture(bad: Raw) -> None:
     with pytest.raises(InputError, match="picture"):
         jpeg(bad, Pictures())
+
+
+def test_a_narrow_and_very_long_picture_is_shown() -> None:
+    assert shown(Raw(1, 0, png(2, LONGEST_SIDE))).size == (2, LONGEST_SIDE)

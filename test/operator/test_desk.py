@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
-from page_serving import run, serving, until
+from page_serving import Browser, Served, run, serving, until
 
 from vla_rl_nodes.operator.answer import Answer
 from vla_rl_nodes.operator.command_table import COMMANDS
@@ -132,23 +133,64 @@ def test_keys_move_while_they_are_held_and_confirmed() -> None:
                 await asyncio.sleep(0.05)
             held = [sticks for _, sticks in page.robot.sticks if sticks.held]
             assert len(held) >= 4 and held[0].axes == (0.5, 0, 0, 0, 0, 0)
-            # Nothing is confirmed any more: it ends by itself.
+            # Nothing is confirmed any more: nothing is said, least of all that it was let go.
+            await silent(page)
+            assert page.robot.sticks[-1][1].held
+            await browser.send(kind="jog", at_ms=9000, axes=[0] * 6, gripper=False)
             await until(lambda: not page.robot.sticks[-1][1].held)
 
     run(scenario)
 
 
-def test_keys_end_with_the_connection() -> None:
+async def silent(page: Served) -> None:
+    """Waits until the joystick has been silent for some of its periods."""
+    await until(lambda: time.monotonic() - page.robot.sticks[-1][0] > 0.4)
+
+
+async def drive(page: Served, browser: Browser) -> None:
+    """Presses a key."""
+    await browser.ask(kind="take", name="op1")
+    await browser.send(kind="jog", axes=[0, 1, 0, 0, 0, 0], gripper=True, at_ms=1)
+    await until(lambda: page.robot.sticks[-1][1].held)
+
+
+def test_keys_that_are_held_when_the_connection_ends_are_not_let_go() -> None:
     async def scenario() -> None:
         async with serving() as page:
             async with page.browser() as browser:
-                await browser.ask(kind="take", name="op1")
-                await browser.send(kind="jog", axes=[0, 1, 0, 0, 0, 0], gripper=True, at_ms=1)
-                await until(lambda: page.robot.sticks and page.robot.sticks[-1][1].held)
-            await until(lambda: not page.robot.sticks[-1][1].held)
-            count = len(page.robot.sticks)
-            await until(lambda: len(page.robot.sticks) > count)  # rest is said again
+                await drive(page, browser)
             await until(lambda: page.server.desk.lease.holder is None)
+            await silent(page)
+            assert page.robot.sticks[-1][1].held
+            async with page.browser() as browser:
+                await browser.ask(kind="take", name="op2")
+                await until(lambda: not page.robot.sticks[-1][1].held)
+
+    run(scenario)
+
+
+def test_keys_that_are_held_when_control_is_given_up_or_the_page_ends_are_not_let_go() -> None:
+    async def scenario() -> None:
+        for how in ("give", "end"):
+            async with serving() as page, page.browser() as browser:
+                await drive(page, browser)
+                if how == "give":
+                    await browser.ask(kind="give")
+                    await silent(page)
+                    assert page.robot.sticks[-1][1].held
+            assert page.robot.sticks[-1][1].held
+
+    run(scenario)
+
+
+def test_at_rest_the_end_is_said() -> None:
+    async def scenario() -> None:
+        async with serving() as page, page.browser() as browser:
+            await drive(page, browser)
+            await browser.send(kind="jog", axes=[0] * 6, gripper=False, at_ms=2)
+            await browser.ask(kind="give")
+            await silent(page)
+            assert not page.robot.sticks[-1][1].held
 
     run(scenario)
 

@@ -9,9 +9,11 @@ from typing import Any
 
 import aiohttp
 import pytest
-from page_serving import Served, run, serving
+from browser.page_client import opened
+from page_serving import Served, run, serving, until
 
-from vla_rl_nodes.operator.connections import MOST_OF_ONE
+from vla_rl_nodes.operator.page_socket import OVER
+from vla_rl_nodes.operator.slots import MOST_OF_ONE
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 
@@ -227,6 +229,36 @@ def test_the_session_opens_everything_until_it_is_ended(token_file: Path) -> Non
                 await session.post(page.address + "logout", allow_redirects=False)
                 async with session.get(page.address, allow_redirects=False) as answer:
                     assert answer.status == 303
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("how", ["logout", "time"])
+def test_a_session_that_is_over_ends_its_web_sockets_and_its_control(
+    token_file: Path, how: str
+) -> None:
+    async def scenario() -> None:
+        hours = 12.0 if how == "logout" else 4.0 / 3600.0
+        async with serving(token_file=token_file, session_h=hours) as page:
+            jar = aiohttp.CookieJar(unsafe=True)
+            async with aiohttp.ClientSession(cookie_jar=jar) as session:
+                await session.post(page.address + "login", data={"token": TOKEN})
+                copied = {"Cookie": "; ".join(f"{c.key}={c.value}" for c in jar)}
+                pictures = await session.ws_connect(page.address + "cameras")
+                async with (
+                    opened(session, page.address) as mine,
+                    page.browser(Authorization=f"Bearer {TOKEN}") as other,
+                ):
+                    assert (await mine.ask(kind="take", name="op1"))["ok"]
+                    if how == "logout":
+                        await session.post(page.address + "logout", allow_redirects=False)
+                    await until(lambda: mine.socket.closed)
+                    assert mine.socket.close_code == OVER
+                    assert (await pictures.receive()).data == OVER
+                    state = await other.state(lambda s: s["control"]["viewers"] == 1)
+                    assert state["control"]["name"] == ""
+                    async with page.session.get(page.address + "main.js", headers=copied) as told:
+                        assert told.status == 401
 
     run(scenario)
 

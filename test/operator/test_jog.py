@@ -1,11 +1,20 @@
-"""Held keys as a joystick: silence, lateness and a lost owner let go of them."""
+"""Held keys as a joystick: rest is said for who let go, and nothing for who is lost."""
 
 from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vla_rl_nodes.operator.jog import CONFIRMED_S, REST, ZEROS, Jog, sticks_for
+from vla_rl_nodes.intervention.settings import load_device
+from vla_rl_nodes.operator.jog import (
+    CONFIRMED_S,
+    REST,
+    SILENT_S,
+    ZEROS,
+    Jog,
+    Sticks,
+    sticks_for,
+)
 
 UP = (0.25, 0.0, 0.0, 0.0, 0.0, 0.0)
 
@@ -29,14 +38,43 @@ def test_at_rest_it_goes_on_while_somebody_is_in_control_and_then_ends() -> None
     assert all(sticks is None or sticks.axes == REST for sticks in ended)
 
 
-def test_silence_lets_go() -> None:
+def test_who_is_silent_has_not_let_go() -> None:
     jog = Jog()
     jog.hear(UP, True, 10.0, 0.0)
     before, after = jog.due(CONFIRMED_S - 0.01, True), jog.due(CONFIRMED_S + 0.01, True)
     assert before is not None and before.held and before.gripper
-    assert after is not None and not after.held and not after.gripper
-    again = jog.due(CONFIRMED_S + 0.02, True)
-    assert again is not None and not again.held  # it does not come back by itself
+    assert after is None and jog.due(9.0, True) is None and jog.due(9.1, False) is None
+    jog.hear(REST, False, 19.2, 9.2)  # a release that the browser sent
+    assert jog.due(9.2, True) == Sticks()
+
+
+def test_who_is_gone_has_not_let_go_either() -> None:
+    jog = Jog()
+    jog.due(0.0, True)
+    jog.hear(UP, False, 10.0, 0.0)
+    jog.lose()
+    assert all(jog.due(0.05 * k, False) is None for k in range(40))
+    jog.lose()  # once more, at rest
+    assert jog.due(3.0, False) is None
+    jog.begin(4.0)
+    assert jog.due(4.0 + SILENT_S - 0.01, True) is None
+    assert jog.due(4.0 + SILENT_S + 0.01, True) == Sticks()
+
+
+def test_who_takes_over_from_held_keys_does_not_let_go_of_them() -> None:
+    jog = Jog()
+    jog.hear(UP, False, 10.0, 0.0)
+    assert jog.due(0.0, True) is not None
+    jog.begin(0.1)
+    assert jog.due(0.11, True) is None
+    assert jog.hear(UP, False, 99.0, 0.2)  # but may drive at once
+    assert jog.due(0.2, True) == Sticks(UP, True)
+
+
+def test_the_silence_after_a_loss_is_longer_than_the_device_may_be_silent() -> None:
+    page = load_device("page")
+    assert CONFIRMED_S < page.silence_timeout_s < SILENT_S - 0.2 and not page.repeats
+    assert page.on_loss.then == "hold"
 
 
 def test_what_was_kept_waiting_on_the_way_does_not_count() -> None:
@@ -44,10 +82,10 @@ def test_what_was_kept_waiting_on_the_way_does_not_count() -> None:
     for k in range(5):
         assert jog.hear(UP, False, 10.0 + 0.05 * k, 0.05 * k)
     # The network stalls for two seconds and then brings everything at once.
-    assert jog.due(1.0, True).held is False  # type: ignore[union-attr]
+    assert jog.due(1.0, True) is None
     for k in range(5, 30):
         assert not jog.hear(UP, False, 10.0 + 0.05 * k, 2.3)
-    assert jog.due(2.3, True).held is False  # type: ignore[union-attr]
+    assert jog.due(2.3, True) is None
     assert jog.hear(UP, False, 12.3, 2.31)  # what is new counts
 
 
@@ -66,8 +104,10 @@ def test_it_never_holds_longer_than_it_was_confirmed(steps: list[tuple[float, bo
             jog.hear(UP, False, now, now)
             said = now
         sticks = jog.due(now, True)
-        assert sticks is not None
-        assert not sticks.held or now - said <= CONFIRMED_S
+        if said >= 0.0 and now - said > CONFIRMED_S:
+            assert sticks is None  # it was never let go
+        else:
+            assert sticks == (Sticks(UP, True) if said >= 0.0 else Sticks())
 
 
 def test_which_sticks_move_an_action() -> None:

@@ -15,8 +15,8 @@ from page_serving import run, serving, until
 from remote.certificates import certificate
 
 from vla_rl_nodes.errors import InputError
-from vla_rl_nodes.operator.page_server import tls_context
 from vla_rl_nodes.operator.page_settings import Listen, Tls
+from vla_rl_nodes.operator.tls import tls_context
 from vla_rl_nodes.operator.viewer import WINDOW
 
 
@@ -193,6 +193,8 @@ def test_a_port_that_is_taken_is_one_line() -> None:
 def test_tls_files_that_are_none_are_one_line(tmp_path: Path) -> None:
     certificate(tmp_path)
     (tmp_path / "c").write_text("nothing")
+    for name in ("key.pem", "c"):
+        (tmp_path / name).chmod(0o600)
     for name, key, said in (
         ("c", "key.pem", "c: is no certificate with the key key.pem"),
         ("cert.pem", "c", "cert.pem: is no certificate with the key c"),
@@ -208,6 +210,7 @@ def test_over_tls(tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text("t" * 40)
     token.chmod(0o600)
+    (tmp_path / "key.pem").chmod(0o600)
 
     async def scenario() -> None:
         trusted = ssl.create_default_context(cafile=public)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_rl_nodes.contract.spec import Action
-from vla_rl_nodes.intervention.moves import Off, shrunk
+from vla_rl_nodes.intervention.moves import Off, shrunk, within
 from vla_rl_nodes.intervention.reference import Reference
 from vla_rl_nodes.intervention.settings import DeviceSettings
 
@@ -30,7 +30,7 @@ class BaseMoves:
     def push(self, reference: Reference, settings: DeviceSettings, motion: Array) -> Array:
         """See :class:`Moves`."""
         speed = settings.speed
-        way = shrunk(speed.linear * motion[:2], self._low[:2], self._high[:2])
+        way = shrunk(speed.linear * within(motion[:2], 1.0), self._low[:2], self._high[:2])
         return np.append(way, np.clip(speed.angular * motion[5], self._low[2], self._high[2]))
 
     def follow(

@@ -57,6 +57,11 @@ class Device:
         return self._buttons
 
     @property
+    def centred(self) -> bool:
+        """Whether nothing is pushed, as far as is known."""
+        return not self._pushed
+
+    @property
     def motion(self) -> Array:
         """The deflection now [6] in -1..1; nothing of a leader, or of one not to be trusted."""
         if self.reading is None or self.problem or self.is_leader or not self._rested:

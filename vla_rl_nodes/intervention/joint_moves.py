@@ -7,7 +7,7 @@ import pinocchio
 from numpy.typing import NDArray
 
 from vla_rl_nodes.contract.spec import Action
-from vla_rl_nodes.intervention.moves import Off, shrunk
+from vla_rl_nodes.intervention.moves import Off, shrunk, within
 from vla_rl_nodes.intervention.reference import Reference
 from vla_rl_nodes.intervention.settings import DeviceSettings
 from vla_rl_nodes.robots.kinematics import Kinematics
@@ -48,8 +48,8 @@ class JointMoves:
             return self.hold(reference)
         start = np.clip(joints, self._robot.position_min, self._robot.position_max)
         pose = self._kinematics.fk(start)
-        way = settings.speed.linear * self._period_s * motion[:3]
-        turn = settings.speed.angular * self._period_s * motion[3:]
+        way = settings.speed.linear * self._period_s * within(motion[:3], 1.0)
+        turn = settings.speed.angular * self._period_s * within(motion[3:], 1.0)
         if settings.frame == "tool":
             way, turn = pose.rotation @ way, pose.rotation @ turn
         found = self._kinematics.solve(

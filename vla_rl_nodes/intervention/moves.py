@@ -43,6 +43,13 @@ class Moves(Protocol):
         """How far a leader's ``joints`` [n], rad, are from where the robot was sent."""
 
 
+def within(vector: Array, most: float) -> Array:
+    """``vector`` [3] made shorter, in its direction, until it is ``most`` long: a speed along a
+    diagonal is no greater than one along an axis."""
+    length = float(np.sqrt(vector @ vector))
+    return vector if length <= most else vector * (most / length)
+
+
 def shrunk(values: Array, low: Array, high: Array) -> Array:
     """``values`` made shorter until they are between ``low`` and ``high``, in their direction."""
     share = 1.0

@@ -19,6 +19,8 @@ from vla_rl_nodes.safety.state import Instant
 
 Array = NDArray[np.float64]
 
+HANDSHAKE_NS = 1_000_000_000  # that the filter may take to follow a person who takes over
+
 
 class State(StrEnum):
     """What the person's side is doing; the messages of ``intervention/status``."""
@@ -36,6 +38,10 @@ class Session:
     Whatever the devices send, an action is finite and inside the contract's bounds, and its
     motion grows from nothing: at taking over, at the return of a lost device, and after a leader
     has come to where the robot is.
+
+    Where the filter does not follow, because it is disarmed, waits or has turned to somebody
+    else, nothing goes on from before: a leader is matched anew, a stick or cap has to be at rest
+    first, and the gripper's opening is what there is then.
 
     Args:
         contract: the action's axes.
@@ -65,6 +71,10 @@ class Session:
         self._kept = False  # by the service: letting go does not give back
         self._moved = False  # whether the owner itself has asked for the robot
         self._since_ns = 0  # of letting go, or of the loss, steady clock
+        self._asked_ns = 0  # when the robot was last not the person's, steady clock
+        self._followed = False  # whether the filter has followed since
+        self._broken = False  # whether it has ceased to, or does not begin to
+        self._held_off = False  # until what is pushed has been at rest
 
     # --- orders
 
@@ -96,15 +106,21 @@ class Session:
 
     # --- the devices
 
-    def look(self, now: Instant, reference: Reference | None) -> None:
+    def look(
+        self, now: Instant, reference: Reference | None, listens: bool = True, waits: bool = False
+    ) -> None:
         """Follows the time and what the devices have said.
 
         Args:
             now: on both clocks.
             reference: where the robot was sent; None while the filter commands nothing.
+            listens: whether the filter says that the robot is the person's.
+            waits: whether it takes no commands for the time being, as while paused.
         """
         for device in self._devices:
             device.look(now)
+        if not self.in_command:
+            self._asked_ns, self._followed, self._held_off = now.steady_ns, False, False
         self._choose(now)
         owner = self.owner
         for device in self._devices:
@@ -116,8 +132,10 @@ class Session:
         if owner is None:
             self._ramp.follow(now.steady_ns, False, self._default.settings.blend)
             return
-        self._advance(owner, now, reference)
-        rising = self.state is State.ACTIVE and self._moves_now(owner)
+        follows = reference is not None and not waits and (listens or not self.in_command)
+        self._follow_filter(owner, now, follows)
+        self._advance(owner, now, reference, follows)
+        rising = self.state is State.ACTIVE and self._moves_now(owner) and follows
         self._ramp.follow(now.steady_ns, rising, owner.settings.blend)
         let_go_s = (now.steady_ns - self._since_ns) / 1e9
         over = let_go_s >= owner.settings.release_delay_s and self._ramp.share == 0.0
@@ -144,7 +162,10 @@ class Session:
                 self._grip.follow(reading.opening)
         else:
             arm = self._moves.push(reference, owner.settings, share * owner.motion)
-        return self._grip.joined(arm, reference.opening)
+        action = self._grip.joined(arm, reference.opening)
+        if self._broken:
+            self._grip.forget()
+        return action
 
     # --- inside
 
@@ -152,7 +173,23 @@ class Session:
         """Whether what the owner says moves the robot: not while it is only kept, but for a
         leader that matched, which has no rest to go on from."""
         asked = self._kept and owner.is_leader and owner.settings.engage.by == "button"
-        return owner.wants or asked
+        return (owner.wants or asked) and not self._held_off
+
+    def _follow_filter(self, owner: Device, now: Instant, follows: bool) -> None:
+        """Drops what was going on when the filter does not follow, or not soon enough."""
+        late = now.steady_ns - self._asked_ns > HANDSHAKE_NS
+        self._broken = self.in_command and not follows and (self._followed or late)
+        if follows:
+            self._followed = self.in_command
+            self._held_off = self._held_off and not owner.centred
+        elif self._broken:
+            self._ramp.drop()
+            self._grip.forget()
+            owner.take_presses()
+            if not owner.is_leader:
+                self._held_off = True
+            elif self.state is State.ACTIVE:
+                self.state = State.MATCHING
 
     def _choose(self, now: Instant) -> None:
         """A device that asks gets a robot that nobody has, or that nobody has moved yet."""
@@ -188,20 +225,30 @@ class Session:
         self._ramp.drop()
         self._grip.forget()
 
-    def _advance(self, owner: Device, now: Instant, reference: Reference | None) -> None:
+    def _advance(
+        self, owner: Device, now: Instant, reference: Reference | None, follows: bool
+    ) -> None:
         self._moved = self._moved or owner.wants
         if self.state is State.LOST:
+            if owner.take_presses():
+                owner.look(now)  # a button of the gripper takes nothing up
             self._find_again(owner, now)
         elif owner.problem and self._moved:
             self._lose(owner, now)
         elif self.state is State.MATCHING:
-            self._match(owner, now, reference)
+            self._match(owner, now, reference, follows)
         elif owner.wants or self._kept:
             self.state = State.ACTIVE
             self.reason = owner.problem or ("engaged" if owner.wants else "asked for")
-            self._grip.press(owner.take_presses())
-        elif self.state is State.ACTIVE:
-            self.state, self.reason, self._since_ns = State.RELEASING, "let go", now.steady_ns
+            if self._held_off:
+                self.reason = "the filter did not follow: let go first"
+                owner.take_presses()
+            else:
+                self._grip.press(owner.take_presses())
+        else:
+            owner.take_presses()
+            if self.state is State.ACTIVE:
+                self.state, self.reason, self._since_ns = State.RELEASING, "let go", now.steady_ns
 
     def _lose(self, owner: Device, now: Instant) -> None:
         if not self.in_command:  # it was only on its way
@@ -226,7 +273,9 @@ class Session:
         else:
             self._end(self.reason)
 
-    def _match(self, owner: Device, now: Instant, reference: Reference | None) -> None:
+    def _match(
+        self, owner: Device, now: Instant, reference: Reference | None, follows: bool
+    ) -> None:
         if not owner.wants and not self._kept:
             self._end("let go before it matched")
             return
@@ -240,7 +289,7 @@ class Session:
             wide = self._grip.off(reading.opening, reference.opening)
             self.off.append(Off("gripper_width", wide, leader.matching.gripper))
         far = [off for off in self.off if not abs(off.error) <= off.allowed]
-        self.reason = "bring the leader to the robot"
-        if not far and not owner.problem:
+        self.reason = "bring the leader to the robot" if follows else "waits for the filter"
+        if not far and not owner.problem and follows:
             self.state, self.reason, self.off = State.ACTIVE, "engaged", []
             self.in_command = self._moved = True

@@ -25,7 +25,13 @@ TwistField = Literal["linear.x", "linear.y", "linear.z", "angular.x", "angular.y
 Button = Annotated[int, Field(ge=0, le=63)]
 Seconds = Annotated[float, Field(ge=0, le=60, allow_inf_nan=False)]
 Timeout = Annotated[float, Field(gt=0, le=60, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, lt=1)]
+Share = Annotated[float, Field(ge=0, le=0.5)]
+# Of a person's motion, and of the leap that a leader that counts as matched may be away.
+MetresPerSecond = Annotated[float, Field(gt=0, le=1.0, allow_inf_nan=False)]
+RadPerSecond = Annotated[float, Field(gt=0, le=2.0, allow_inf_nan=False)]
+NearMetres = Annotated[float, Field(gt=0, le=0.1, allow_inf_nan=False)]
+NearRad = Annotated[float, Field(gt=0, le=0.5, allow_inf_nan=False)]
+Level = Annotated[float, Field(gt=0, le=3.2, allow_inf_nan=False)]
 
 TYPES = {"twist": (TWIST, TWIST_STAMPED), "joy": (JOY,), "leader": (JOINT_STATE,)}
 
@@ -50,11 +56,15 @@ class AxisSource(Strict):
 
 
 class Speed(Strict):
-    """What a full deflection does, and how fast a leader arm is followed at most."""
+    """What a full deflection does, and how fast a leader arm is followed at most.
 
-    linear: Positive = Field(description="Of the tool or the base, m/s.")
-    angular: Positive = Field(description="Of the tool or the base, rad/s.")
-    joint: Positive = Field(description="Of every joint, where joints are commanded, rad/s.")
+    ``linear`` bounds the speed in whatever direction, and ``angular`` the turn about whatever
+    axis: along a diagonal no more than along an axis.
+    """
+
+    linear: MetresPerSecond = Field(description="Of the tool or the base, m/s.")
+    angular: RadPerSecond = Field(description="Of the tool or the base, rad/s.")
+    joint: RadPerSecond = Field(description="Of every joint, where joints are commanded, rad/s.")
 
 
 class Gripper(Strict):
@@ -111,7 +121,7 @@ class NoiseRule(Strict):
     goes between two messages.
     """
 
-    level: Positive = Field(
+    level: Level = Field(
         description="What counts as full: share of the deflection; of a leader, rad a message."
     )
     reversals: Annotated[int, Field(ge=1, le=100)] = Field(
@@ -155,10 +165,12 @@ class LeaderGripper(Strict):
 class Matching(Strict):
     """How near the leader must be to where the robot was sent, before it takes over."""
 
-    joint: Positive = Field(description="Of every joint, where joints are commanded, rad.")
-    linear: Positive = Field(description="Of the tool's position, on each axis, m.")
-    angular: Positive = Field(description="Of the tool's rotation, on each axis, rad.")
-    gripper: Positive = Field(description="Of the gripper's opening, where there is a trigger, m.")
+    joint: NearRad = Field(description="Of every joint, where joints are commanded, rad.")
+    linear: NearMetres = Field(description="Of the tool's position, on each axis, m.")
+    angular: NearRad = Field(description="Of the tool's rotation, on each axis, rad.")
+    gripper: NearMetres = Field(
+        description="Of the gripper's opening, where there is a trigger, m."
+    )
     hold: bool = Field(
         description="Whether the robot is held while the leader is brought to it; if not, the"
         " policy goes on until they match."
@@ -173,6 +185,15 @@ class Leader(Strict):
     )
     gripper: LeaderGripper | None = Field(None, description="Its trigger, where it has one.")
     matching: Matching = Field(description="How near it must be before it takes over.")
+
+    @model_validator(mode="after")
+    def _different_joints(self) -> Self:
+        names = [joint.name for joint in self.joints]
+        names += [] if self.gripper is None else [self.gripper.name]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"joint {twice} stands twice; give each of the robot's its own")
+        return self
 
 
 class DeviceSettings(Strict):

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_rl_nodes.contract.spec import Action
-from vla_rl_nodes.intervention.moves import Off, shrunk
+from vla_rl_nodes.intervention.moves import Off, shrunk, within
 from vla_rl_nodes.intervention.reference import Reference
 from vla_rl_nodes.intervention.settings import DeviceSettings
 from vla_rl_nodes.robots.kinematics import Kinematics
@@ -41,8 +41,8 @@ class ToolMoves:
     def push(self, reference: Reference, settings: DeviceSettings, motion: Array) -> Array:
         """See :class:`Moves`."""
         speed = settings.speed
-        way = speed.linear * self._period_s * motion[:3]
-        turn = speed.angular * self._period_s * motion[3:]
+        way = speed.linear * self._period_s * within(motion[:3], 1.0)
+        turn = speed.angular * self._period_s * within(motion[3:], 1.0)
         from_tool = settings.frame == "tool"
         if from_tool != self._in_tool:
             assert reference.pose is not None  # a tool's reference has one
@@ -58,10 +58,8 @@ class ToolMoves:
         """See :class:`Moves`."""
         speed, most = settings.speed, share * self._period_s
         deltas = self._deltas(reference, joints)
-        limit = np.array([speed.linear * most] * 3 + [speed.angular * most] * self._axes.turns)
-        way, turn = slice(0, 3), slice(3, None)
-        deltas[way] = shrunk(deltas[way], -limit[way], limit[way])
-        deltas[turn] = shrunk(deltas[turn], -limit[turn], limit[turn])
+        deltas[:3] = within(deltas[:3], speed.linear * most)
+        deltas[3:] = within(deltas[3:], speed.angular * most)
         return self._bounded(deltas)
 
     def off(self, reference: Reference, settings: DeviceSettings, joints: Array) -> list[Off]:

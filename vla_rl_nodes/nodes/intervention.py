@@ -136,7 +136,9 @@ class Intervention(LeanNode):
         self._told(now, self._edges.episode(running_id))
         if running_id is None:
             self._session.episode_over()
-        self._session.look(now, self._filter.reference(now))
+        # What it said before it was told of this person does not count.
+        listens = self._active and self._filter.listens(now)
+        self._session.look(now, self._filter.reference(now), listens, self._filter.waits)
         if self._session.in_command:
             if not self._active:
                 self._filter.ask_anew(now)

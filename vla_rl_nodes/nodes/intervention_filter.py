@@ -17,6 +17,7 @@ from vla_rl_nodes.nodes.event import from_message
 from vla_rl_nodes.nodes.qos import STREAM
 from vla_rl_nodes.safety.state import Instant, Source
 
+WAITING = frozenset(("paused", "deadman"))  # its reasons to take no commands for a while
 FRESH_NS = 500_000_000  # what it has said counts for so long; it says both 20 times a second
 
 
@@ -46,6 +47,7 @@ class FilterSays:
         self._reference: tuple[int, Reference] | None = None  # when it came, steady clock
         self._ours_ns: int | None = None  # when it last said that a person commands
         self._since_ns = 0  # what it said of earlier times does not count
+        self._waits = False
         node.create_subscription(JointState, TOPIC, self._hear_reference, STREAM)
         node.create_subscription(DiagnosticArray, "safety/status", self._hear_status, STREAM)
 
@@ -56,6 +58,11 @@ class FilterSays:
     def listens(self, now: Instant) -> bool:
         """Whether it takes a person's commands, for all that it has said."""
         return self._ours_ns is not None and now.steady_ns - self._ours_ns < FRESH_NS
+
+    @property
+    def waits(self) -> bool:
+        """Whether it said last that it takes no commands for the time being."""
+        return self._waits
 
     def reference(self, now: Instant) -> Reference | None:
         """Where the robot was sent; None while it commands nothing."""
@@ -77,7 +84,9 @@ class FilterSays:
         if event is None:
             return
         executed = event.values.get("command_stamp", "")
+        reasons = event.values.get("reasons", "").split(",")
         with self._lock:
+            self._waits = not WAITING.isdisjoint(reasons)
             if event.values.get("source") != Source.INTERVENTION:
                 self._ours_ns = None
                 if executed.isdecimal():

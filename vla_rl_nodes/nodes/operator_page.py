@@ -36,8 +36,9 @@ class OperatorPage(LeanNode):
     """Serves the page from a thread of its own; the executor's callbacks only store.
 
     While somebody is in control ``operator/joy`` comes 20 times a second: axes 0 to 5 are shares
-    of full speed along and about x, y and z, button 0 is the gripper's key. The emergency stop is
-    published in the server's thread, before anything else.
+    of full speed along and about x, y and z, button 0 is the gripper's key; it is silent where
+    whoever holds a key is lost. The emergency stop is published in the server's thread, before
+    anything else, on ``operator/e_stop``: this node cannot take back what another button said.
     """
 
     def __init__(self) -> None:
@@ -57,9 +58,9 @@ class OperatorPage(LeanNode):
         self._fault = ""
         self._complaints = Complaints(self.get_logger())
         self._board = Board(self._contract.action.names, self._contract.policy_hz)
-        self._e_stop = self.create_publisher(Bool, "safety/e_stop", STREAM)
+        self._e_stop = self.create_publisher(Bool, "operator/e_stop", STREAM)
         self._joy = self.create_publisher(Joy, "operator/joy", STREAM)
-        self._service_calls = OperatorServices(self)
+        self._service_calls = OperatorServices(self, self._board.newest)
         self._topics = OperatorTopics(
             self, self._contract, self._board, settings.pictures, self._complaints
         )
@@ -122,9 +123,9 @@ class OperatorPage(LeanNode):
         """The newest chunk of the policy."""
         return self._board.newest_plan
 
-    def picture(self, camera: int) -> Raw | None:
+    def picture(self, camera: int, known: int) -> Raw | None:
         """The newest picture of a camera."""
-        return self._topics.picture(camera)
+        return self._topics.picture(camera, known)
 
     def clock_ns(self) -> int:
         """Now."""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from rclpy.node import Node
@@ -12,8 +15,9 @@ from rclpy.task import Future
 from std_srvs.srv import Trigger
 
 from vla_rl_nodes.operator.answer import Answer
-from vla_rl_nodes.operator.command_table import COMMANDS
-from vla_rl_nodes.operator.said import shortened
+from vla_rl_nodes.operator.command_table import COMMANDS, Command
+from vla_rl_nodes.operator.said import Said, shortened
+from vla_rl_nodes.operator.slow_command import LOOK_S, SlowCommand
 
 EPISODE_S = 2.0  # for its parameter
 
@@ -23,9 +27,11 @@ class OperatorServices:
 
     Args:
         node: owns the clients; its executor takes the answers.
+        newest: gives the last event of a topic; from any thread.
     """
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, newest: Callable[[str], Said | None]) -> None:
+        self._newest = newest
         self._clients = {
             name: node.create_client(Trigger, command.service)
             for name, command in COMMANDS.items()
@@ -41,17 +47,33 @@ class OperatorServices:
             )
         future = client.call_async(Trigger.Request())
         try:
-            response = await _result(future, limit_s)
-        except TimeoutError:
-            return Answer(
-                False,
-                f"{command.service}: no answer within {limit_s:g} s; read the log of"
-                f" {command.node}",
-            )
+            if limit_s is None:
+                response = await self._slow(command, client, _Answered(future))
+            else:
+                response = await _Answered(future).within(limit_s)
+        except TimeoutError as error:
+            why = str(error) or f"no answer within {limit_s:g} s"
+            return Answer(False, f"{command.service}: {why}; read the log of {command.node}")
         finally:
             client.remove_pending_request(future)
         said = shortened(response.message) or ("done" if response.success else "refused")
         return Answer(bool(response.success), said)
+
+    async def _slow(self, command: Command, client: Any, answered: _Answered) -> Any:
+        """Waits for as long as what was asked for goes on.
+
+        Raises:
+            TimeoutError: no answer will come.
+        """
+        watch = SlowCommand(time.monotonic())
+        while True:
+            with suppress(TimeoutError):
+                return await answered.within(LOOK_S)
+            lost = watch.lost(
+                time.monotonic(), client.service_is_ready(), self._newest(command.status)
+            )
+            if lost:
+                raise TimeoutError(lost)
 
     async def set_operator(self, name: str) -> Answer:
         """Sets the episode node's parameter ``operator``."""
@@ -60,7 +82,7 @@ class OperatorServices:
             return Answer(False, f"{place}: the node episode is not there")
         future = self._parameters.set_parameters([Parameter("operator", value=name)])
         try:
-            result = (await _result(future, EPISODE_S)).results[0]
+            result = (await _Answered(future).within(EPISODE_S)).results[0]
         except TimeoutError:
             return Answer(False, f"{place}: no answer within {EPISODE_S:g} s")
         if not result.successful:
@@ -68,20 +90,24 @@ class OperatorServices:
         return Answer(True, "")
 
 
-async def _result(future: Future, limit_s: float | None) -> Any:
-    """What a future of rclpy gives, which its executor completes in another thread.
+class _Answered:
+    """What a future of rclpy gives, which its executor completes in another thread."""
 
-    Raises:
-        TimeoutError: nothing in time.
-    """
-    loop = asyncio.get_running_loop()
-    done = asyncio.Event()
+    def __init__(self, future: Future) -> None:
+        self._future, self._done = future, asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        future.add_done_callback(self._tell)
 
-    def tell(_: Future) -> None:
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(done.set)
+    async def within(self, limit_s: float) -> Any:
+        """Its result.
 
-    future.add_done_callback(tell)
-    async with asyncio.timeout(limit_s):
-        await done.wait()
-    return future.result()
+        Raises:
+            TimeoutError: nothing in time.
+        """
+        async with asyncio.timeout(limit_s):
+            await self._done.wait()
+        return self._future.result()
+
+    def _tell(self, _: Future) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._done.set)

@@ -20,7 +20,7 @@ from vla_rl_nodes.nodes.complaints import Complaints
 from vla_rl_nodes.nodes.event import from_message
 from vla_rl_nodes.nodes.qos import LATCHED, SENSOR, STREAM
 from vla_rl_nodes.operator.board import EVENTS, TRACED, VECTORS, Board
-from vla_rl_nodes.operator.camera_pictures import Raw
+from vla_rl_nodes.operator.camera_pictures import Raw, refuse_large
 from vla_rl_nodes.operator.page_settings import Pictures
 from vla_rl_nodes.operator.said import Said
 
@@ -59,9 +59,13 @@ class OperatorTopics:
         self.cameras = [s for s in contract.streams if s.kind == "image"]
         self._pictures = _Pictures(node, self.cameras, pictures)
 
-    def picture(self, camera: int) -> Raw | None:
-        """The newest picture of a camera; from any thread."""
-        return self._pictures.newest(camera)
+    def picture(self, camera: int, known: int) -> Raw | None:
+        """The newest picture of a camera, other than the known one; from any thread.
+
+        Raises:
+            InputError: it is too large.
+        """
+        return self._pictures.newest(camera, known)
 
     def _hear_event(self, topic: str, message: DiagnosticArray) -> None:
         event = from_message(message, topic, self._complaints)
@@ -108,13 +112,15 @@ class _Pictures:
             number = self._newest[camera][0] + 1 if camera in self._newest else 1
             self._newest[camera] = number, data, kind
 
-    def newest(self, camera: int) -> Raw | None:
-        """The newest picture of a camera."""
+    def newest(self, camera: int, known: int) -> Raw | None:
+        """The newest picture of a camera, other than the known one."""
         with self._lock:
-            known = self._newest.get(camera)
-        if known is None:
+            kept = self._newest.get(camera)
+        if kept is None or kept[0] == known:
             return None
-        number, data, kind = known
+        number, data, kind = kept
+        if kind is Image:
+            refuse_large(len(data))
         message = deserialize_message(data, kind)
         if kind is CompressedImage:
             return Raw(number, stamp_ns(message), bytes(message.data))

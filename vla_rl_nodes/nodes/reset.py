@@ -29,7 +29,9 @@ from vla_rl_nodes.episodes.reset.sources import Sources
 from vla_rl_nodes.episodes.reset.stored import StoredState, StoredStates
 from vla_rl_nodes.episodes.reset.totals import Totals
 from vla_rl_nodes.errors import InputError
+from vla_rl_nodes.nodes.clocks import instant
 from vla_rl_nodes.nodes.complaints import Complaints
+from vla_rl_nodes.nodes.episode_alive import EpisodeAlive
 from vla_rl_nodes.nodes.episode_state import EpisodeState
 from vla_rl_nodes.nodes.lean_node import LeanNode
 from vla_rl_nodes.nodes.reset_goodbye import say_goodbye
@@ -63,6 +65,8 @@ class Job:
     def __init__(self, retreats: bool, answered: Future) -> None:
         self.retreats, self.answered = retreats, answered
         self.episode_id = ""
+        self.of: State | None = None  # in which the episode asked for it; None: nobody did
+        self.bound_id: str | None = None  # of that episode
         self.request: ResetRequest | None = None  # of a reset, once it is known
         self.began_s = time.monotonic()
         self.run: ResetRun | RetreatRun | None = None
@@ -104,7 +108,7 @@ class Reset(LeanNode):
         self._job: Job | None = None
         self._answers: list[Callable[[], None]] = []
         self._inputs = ResetInputs(self, robot, self._complaints, given.settings.silence_s)
-        self._episode = EpisodeState(self, self._complaints)
+        self._episode, self._alive = EpisodeState(self, self._complaints), EpisodeAlive(self)
         self._outputs = ResetOutputs(self, self._kit, self._totals)
         self._simulator = SimulatorClient(self, self._inputs.state_names)
         write: Callable[[Path, bytes], None] = write_durably
@@ -232,6 +236,9 @@ class Reset(LeanNode):
                 job.run = self._started(job)
             if job.run is None:
                 return IDLE
+            if self._orphaned(job):
+                self.get_logger().warning("the episode that asked for it is over: cancelled")
+                job.cancelled = True
             if job.cancelled:
                 job.run.cancel()
             return job.run.tick(seen)
@@ -246,6 +253,17 @@ class Reset(LeanNode):
             job.run.give_up(words)
         return IDLE
 
+    def _orphaned(self, job: Job) -> bool:
+        """Whether an episode asked for it that is over by now, or whose node is dead."""
+        episode = self._episode
+        if job.of is None or job.cancelled:
+            return False
+        if job.bound_id is None:
+            # Not where the state was seen: the id may have been the one before.
+            job.bound_id = job.episode_id = episode.episode_id
+        dead = self._alive.silent(instant(self))
+        return dead or episode.state is not job.of or episode.episode_id != job.bound_id
+
     def _started(self, job: Job) -> ResetRun | RetreatRun | None:
         """What the job does; None while something that it needs to know may still come.
 
@@ -257,12 +275,14 @@ class Reset(LeanNode):
         if job.retreats:
             if self._kit.plans:
                 raise InputError("retreat", self._kit.plans, "ask a person")
+            job.of = State.RUNNING if episode.state is State.RUNNING else None
             return RetreatRun(self._kit)
         # The request of an episode's node may come before the word that the episode has begun.
         if episode.state is not State.RESETTING and waits and job.waited_s < ANNOUNCED_S:
             return None
         if episode.state in RUNNING:
             raise InputError("reset", f"an episode is {episode.state.value}", "end it first")
+        job.of = State.RESETTING if episode.state is State.RESETTING else None
         job.request = request = self._request()
         present = self._simulator.present
         if request.mode in SIMULATED and not present and waits and job.waited_s < DISCOVERY_S:
@@ -286,7 +306,7 @@ class Reset(LeanNode):
             simulator=self._simulator if simulated else None,
             recordings=RecordedStarts(given.recorded, self._kit.contract),
             demonstrations=RecordedDemonstrations(
-                given.demonstrations, self._robot, self._kit.period_s
+                given.demonstrations, self._robot, self._kit.period_s, self._complaints.say
             ),
             stored=self._stored,
             return_to=str(self.get_parameter("return_to").value),

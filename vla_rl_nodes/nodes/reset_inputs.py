@@ -21,10 +21,12 @@ from vla_rl_nodes.nodes.complaints import Complaints
 from vla_rl_nodes.nodes.event import Event, from_message
 from vla_rl_nodes.nodes.qos import SENSOR, STREAM
 from vla_rl_nodes.robots.model import Robot
+from vla_rl_nodes.safety.status import Status
 
 Array = NDArray[np.float64]
 
-FILTER, STATE = "safety/status", "sim/state"
+FILTER, STATE, REFERENCE = "safety/status", "sim/state", "safety/reference"
+WIDTH = "gripper_width"
 SILENT_NS = 500_000_000  # filter, gripper and simulator
 SPEED_OVER_NS = 20_000_000  # positions this far apart tell a speed
 KEPT = 200  # statuses of the filter between two looks
@@ -59,6 +61,7 @@ class ResetInputs:
         self._gripper = topics.gripper_joint_states if robot.gripper is not None else None
         for topic, profile in (
             (topics.joint_states, SENSOR), (self._gripper, SENSOR), (STATE, STREAM),
+            (None if self._gripper is None else REFERENCE, STREAM),
         ):  # fmt: skip
             if topic is not None:
                 hear = partial(self._hear, topic)
@@ -91,6 +94,7 @@ class ResetInputs:
         with self._lock:
             arm = self._decoded(self._robot.topics.joint_states)
             gripper, state = self._decoded(self._gripper), self._decoded(STATE)
+            reference = self._decoded(REFERENCE)
             statuses, self._statuses = self._statuses, []
         joints = self._joints(arm, now)
         return Seen(
@@ -100,6 +104,7 @@ class ResetInputs:
             self._width(gripper, now),
             self._filter(statuses, now),
             self._state(state, now),
+            self._opening(reference, now),
         )
 
     def _joints(self, heard: _Heard | None, now: int) -> Array | None:
@@ -123,6 +128,13 @@ class ResetInputs:
         names = self._robot.gripper.joints
         fingers = self._vector(heard, now, SILENT_NS, names, self._gripper)
         return None if fingers is None else max(float(fingers.sum()), 0.0)
+
+    def _opening(self, heard: _Heard | None, now: int) -> float | None:
+        """To which the filter has sent the gripper; it does not say so while joints move."""
+        if heard is None or WIDTH not in heard.message.name:
+            return None
+        width = self._vector(heard, now, SILENT_NS, [WIDTH], REFERENCE)
+        return None if width is None else float(width[0])
 
     def _state(self, heard: _Heard | None, now: int) -> NamedState | None:
         names = [] if heard is None else list(heard.message.name)
@@ -153,4 +165,5 @@ class ResetInputs:
             return None
         last = self._said[1]
         source, note = last.values.get("source", ""), last.values.get("refused", "")
-        return FilterSeen(last.message, source, frozenset(reasons), note)
+        latched = last.values.get("status") == str(int(Status.E_STOP))
+        return FilterSeen(last.message, source, frozenset(reasons), note, latched)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,8 @@ Array = NDArray[np.float64]
 
 BAG, COMMAND = "*.mcap", "policy/command"
 SUCCESS = "success"
-SHORTEST = 5  # rows
+SHORTEST, MOST = 5, 100_000  # rows
+GAP_NS = 1e9  # between two joint states: in a longer one nobody knows where the arm was
 
 
 class RecordedStarts:
@@ -64,10 +65,17 @@ class RecordedDemonstrations:
         folder: of bags, or one bag; empty: none is named.
         robot: names of joints and topics.
         period_s: between two rows that are taken of a demonstration.
+        say: told one line for each bag that cannot be used; may be called in any thread.
     """
 
-    def __init__(self, folder: str, robot: Robot, period_s: float) -> None:
-        self._folder, self._robot, self._period_s = folder, robot, period_s
+    def __init__(
+        self,
+        folder: str,
+        robot: Robot,
+        period_s: float,
+        say: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self._folder, self._robot, self._period_s, self._say = folder, robot, period_s, say
 
     def choose(self, seed: int) -> Demonstration:
         """See :class:`~vla_rl_nodes.episodes.reset.sources.Demonstrations`."""
@@ -78,12 +86,15 @@ class RecordedDemonstrations:
         bags = sorted({path.parent for path in folder.rglob(BAG)}) if folder.is_dir() else []
         order = np.random.default_rng([seed, 0xDE31]).permutation(len(bags))
         for index in order.tolist():
-            reader = EpisodeReader(bags[index])
-            if reader.metadata.get("outcome") == SUCCESS:
-                return self._read(reader, bags[index].name)
+            try:
+                reader = EpisodeReader(bags[index])
+                if reader.metadata.get("outcome") == SUCCESS:
+                    return self._read(reader, bags[index].name)
+            except InputError as error:
+                self._say(f"demonstration left out: {' '.join(str(error).split())}")
         raise InputError(
-            folder, f"none of its {len(bags)} bags is of an episode that succeeded",
-            "record demonstrations first",
+            folder, f"none of its {len(bags)} bags can be used and is of an episode that"
+            " succeeded", "record demonstrations first",
         )  # fmt: skip
 
     def _read(self, reader: EpisodeReader, name: str) -> Demonstration:
@@ -94,7 +105,14 @@ class RecordedDemonstrations:
             problem = "holds hardly any joint states or commands"
             raise InputError(name, problem, "give another demonstration")
         # A recording begins before the reset is over: it counts from the first command on.
-        at = np.arange(max(acted[0], stamps[0]), stamps[-1], self._period_s * 1e9)
+        begin, end, step = max(acted[0], stamps[0]), stamps[-1], self._period_s * 1e9
+        widest = np.diff(stamps)[stamps[1:] > begin].max(initial=0.0)
+        if widest > GAP_NS or (end - begin) / step > MOST:
+            problem = f"its joint states have a gap of {widest / 1e9:.1f} s or too many rows"
+            raise InputError(name, problem, "give another demonstration")
+        at = np.arange(begin, end, step)
+        if len(at) < SHORTEST:
+            raise InputError(name, "ends before it begins", "give another demonstration")
         rows = np.stack([np.interp(at, stamps, column) for column in joints.T], axis=1)
         if robot.gripper is None or robot.topics.gripper_joint_states is None:
             return Demonstration(name, rows, None)

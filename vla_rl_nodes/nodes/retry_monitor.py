@@ -90,7 +90,8 @@ class RetryMonitorNode(LeanNode):
         event = from_message(message, "intervention/status", self._complaints)
         if event is None:
             return
-        self._person = event.message == "active"
+        # Also one who brings a leader to the robot, lets go of it, or whose device is lost.
+        self._person = event.values.get("in_command") == "1"
         self._follow()
 
     def _hear_progress(self, message: JointState) -> None:

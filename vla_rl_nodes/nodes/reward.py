@@ -177,9 +177,12 @@ class Reward(LeanNode):
                     continue
                 look, verdict = answered.job, answered.answer
                 told = self._panel.answered(name, look, verdict, self._now())
-                self._tell(told)
-                if told and verdict.critique is not None:
-                    self._quote(name, look.episode_id, verdict)
+                try:
+                    self._tell(told)
+                    if told and verdict.critique is not None:
+                        self._quote(name, look.episode_id, verdict)
+                except Exception as error:  # what cannot be published is that judge's failure
+                    self._panel.failed(name, error)
 
     def _tell(self, said: list[Told]) -> None:
         for told in said:

@@ -14,6 +14,7 @@ LONGEST_DELAY_S = 60.0
 FORGOTTEN_S = 3600.0
 MOST_ADDRESSES = 1024
 LONGEST_GIVEN = 4096
+MOST_ENDED = 1024
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,8 @@ class Access:
     """Compares tokens in constant time and makes sessions; times are passed in.
 
     A session is a text that only who knows the token can make: so it outlives a server that is
-    started again, and ends with its time or with the token.
+    started again, and ends with its time or with the token. What was logged out is remembered by
+    this server only.
 
     Args:
         token: None lets everybody in.
@@ -46,6 +48,7 @@ class Access:
         self._key = None if token is None else hmac.digest(token, b"page session", "sha256")
         self._session_s = session_s
         self._tries: OrderedDict[str, _Tries] = OrderedDict()
+        self._ended: OrderedDict[str, None] = OrderedDict()
 
     @property
     def is_open(self) -> bool:
@@ -100,7 +103,14 @@ class Access:
             signed, self._sign(said).encode()
         ):  # fmt: skip
             return False
-        return wall_s < int(said.partition(".")[0])
+        return wall_s < int(said.partition(".")[0]) and text not in self._ended
+
+    def end_session(self, text: str, wall_s: float) -> None:
+        """Nobody comes in with this session any more."""
+        if self.session_holds(text, wall_s):
+            self._ended[text] = None
+            while len(self._ended) > MOST_ENDED:
+                self._ended.popitem(last=False)
 
     def _sign(self, said: str) -> str:
         assert self._key is not None

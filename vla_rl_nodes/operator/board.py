@@ -132,6 +132,11 @@ class Board:
         with self._lock:
             return self._trace.since(number, now_ns)
 
+    def newest(self, topic: str) -> Said | None:
+        """The last event of a topic."""
+        with self._lock:
+            return self._said.get(topic)
+
     @property
     def newest_plan(self) -> dict[str, Any] | None:
         """The newest chunk, as :class:`Trace` keeps it."""

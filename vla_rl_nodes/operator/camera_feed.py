@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import struct
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from aiohttp import web
+from aiohttp import WSMsgType
 
 from vla_rl_nodes.errors import InputError
 from vla_rl_nodes.operator.camera_pictures import jpeg
 from vla_rl_nodes.operator.page_settings import Pictures
+from vla_rl_nodes.operator.page_socket import RATE, PageSocket
 from vla_rl_nodes.operator.robot_side import RobotSide
 
 HEADER = struct.Struct("<B7xd")  # camera, milliseconds of the nodes' clock
@@ -23,7 +25,8 @@ WINDOW = 2  # pictures of a camera under way to one viewer
 class _Watcher:
     """One connection: what it was sent and what it has drawn, by camera."""
 
-    socket: web.WebSocketResponse
+    socket: PageSocket
+    stays: Callable[[], bool]
     under_way: dict[int, int] = field(default_factory=dict)
     sent: dict[int, int] = field(default_factory=dict)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -43,9 +46,11 @@ class CameraFeed:
         self._watchers: set[_Watcher] = set()
         self._frames: dict[int, tuple[int, bytes]] = {}  # camera: number, what is sent
         self._pool = ThreadPoolExecutor(1, "pictures")
+        # Each picture is answered for, and there are no more of them than this.
+        self._rate = max(RATE, 2.0 * count * settings.hz)
 
     @property
-    def sockets(self) -> list[web.WebSocketResponse]:
+    def sockets(self) -> list[PageSocket]:
         """Of those that look."""
         return [watcher.socket for watcher in self._watchers]
 
@@ -65,42 +70,61 @@ class CameraFeed:
     async def _make(self) -> None:
         loop = asyncio.get_running_loop()
         for camera in range(self._count):
-            raw = self._robot.picture(camera)
-            known = self._frames.get(camera)
-            if raw is None or (known is not None and known[0] == raw.number):
-                continue
-            try:
-                data = await loop.run_in_executor(self._pool, jpeg, raw, self._settings)
-            except InputError as error:
-                self._robot.complain(f"camera {camera}: {error}")
-                data = b""
-            self._frames[camera] = raw.number, HEADER.pack(camera, raw.stamp_ns / 1e6) + data
+            known = self._frames.get(camera, (0, b""))[0]
+            made = await loop.run_in_executor(self._pool, self._frame, camera, known)
+            if made is not None:
+                self._frames[camera] = made
         for watcher in self._watchers:
-            watcher.wake.set()
+            if watcher.stays():
+                watcher.wake.set()
+            else:
+                watcher.socket.session_over()
 
-    async def serve(self, socket: web.WebSocketResponse) -> None:
-        """Sends to one viewer until it is gone.
+    def _frame(self, camera: int, known: int) -> tuple[int, bytes] | None:
+        """The number of a camera's next picture and what is sent of it, which is no more than the
+        header where it cannot be shown; None: nothing new. Runs in the pool.
+
+        What is in a picture must not end the page, whatever it is.
+        """
+        number, stamp_ns = known, 0
+        try:
+            raw = self._robot.picture(camera, known)
+            if raw is None:
+                return None
+            number, stamp_ns = raw.number, raw.stamp_ns
+            data = jpeg(raw, self._settings)
+        except Exception as error:
+            said = str(error) if isinstance(error, InputError) else type(error).__name__
+            self._robot.complain(f"camera {camera}: {said}")
+            data = b""
+        return number, HEADER.pack(camera, stamp_ns / 1e6) + data
+
+    async def serve(self, socket: PageSocket, stays: Callable[[], bool]) -> None:
+        """Sends to one viewer until it is gone, or may not look any more.
 
         Args:
             socket: prepared; the viewer says the number of each camera that it has drawn.
+            stays: whether it may go on looking.
         """
-        watcher = _Watcher(socket)
+        watcher = _Watcher(socket, stays)
         self._watchers.add(watcher)
-        sending = asyncio.create_task(self._send(watcher, socket))
+        sending = asyncio.create_task(self._send(watcher))
         try:
-            async for message in socket:
-                drawn = _camera(message.data) if message.type is web.WSMsgType.TEXT else None
+            async for message in socket.heard(self._rate):
+                drawn = _camera(message.data) if message.type is WSMsgType.TEXT else None
                 if drawn is None:
                     await socket.close(code=1008, message=b"no message of this page")
                     break
                 watcher.under_way[drawn] = max(0, watcher.under_way.get(drawn, 0) - 1)
                 watcher.wake.set()
+            if socket.flooded:
+                self._robot.complain("page: a viewer sends too much")
         finally:
             self._watchers.discard(watcher)
             sending.cancel()
             await asyncio.gather(sending, return_exceptions=True)
 
-    async def _send(self, watcher: _Watcher, socket: web.WebSocketResponse) -> None:
+    async def _send(self, watcher: _Watcher) -> None:
         while True:
             await watcher.wake.wait()
             watcher.wake.clear()
@@ -109,7 +133,7 @@ class CameraFeed:
                 if fresh and watcher.under_way.get(camera, 0) < WINDOW:
                     watcher.sent[camera] = number
                     watcher.under_way[camera] = watcher.under_way.get(camera, 0) + 1
-                    await socket.send_bytes(frame)
+                    await watcher.socket.send_bytes(frame)
 
 
 def _camera(text: str) -> int | None:

@@ -13,12 +13,13 @@ class Command:
     Attributes:
         service: relative to the robot's namespace.
         node: who offers it.
-        slow: whether it answers only when a motion, or a person, is done.
+        status: where it answers only when a motion, or a person, is done: the topic on which its
+            node says twice a second that it goes on.
     """
 
     service: str
     node: str
-    slow: bool = False
+    status: str = ""
 
 
 RESET_E_STOP = "reset_e_stop"
@@ -29,7 +30,7 @@ COMMANDS: Mapping[str, Command] = {
     },
     "take_over": Command("intervention/take_over", "intervention"),
     "release": Command("intervention/release", "intervention"),
-    "reset": Command("reset/request", "reset", slow=True),
+    "reset": Command("reset/request", "reset", status="reset/status"),
     "confirm": Command("reset/confirm", "reset"),
     "cancel_reset": Command("reset/cancel", "reset"),
     RESET_E_STOP: Command("safety/reset_e_stop", "safety_filter"),

@@ -1,17 +1,18 @@
-"""One browser's TCP connection: how many there may be, and what bytes that are no HTTP get."""
+"""One browser's connection: it takes a slot, and bytes that are no HTTP get one line."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
+import ssl
 from typing import Any, cast
 
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
-MOST = 128
-MOST_OF_ONE = 48
+from vla_rl_nodes.operator.handshake import Handshake
+from vla_rl_nodes.operator.slots import Slot, Slots
+
 IDLE_S = 20.0
 LARGEST_LINE = 4096
 LARGEST_FIELD = 8190
@@ -25,26 +26,28 @@ class Connections:
 
     Args:
         server: that handles their requests.
+        tls: certificate and key, where HTTPS is spoken.
     """
 
-    def __init__(self, server: web.Server) -> None:
-        self._server = server
-        self.open: Counter[str] = Counter()
+    def __init__(self, server: web.Server, tls: ssl.SSLContext | None) -> None:
+        self._server, self._tls = server, tls
+        self.slots = Slots()
 
     def __call__(self) -> asyncio.Protocol:
         """The protocol of one connection."""
-        return _Connection(self, self._server)
+        if self._tls is None:
+            return _Connection(self._server, self.slots)
+        return Handshake(self.slots, self._tls, self._inside)
 
-    def is_full(self, who: str) -> bool:
-        """Whether one more of an address is too many."""
-        return self.open[who] >= MOST_OF_ONE or self.open.total() >= MOST
+    def _inside(self, slot: Slot) -> asyncio.Protocol:
+        return _Connection(self._server, self.slots, slot)
 
 
 class _Connection(RequestHandler):
     # aiohttp's own classes have slots; these are this one's.
-    __slots__ = ("_connections", "_owner")
+    __slots__ = ("_slot", "_slots")
 
-    def __init__(self, connections: Connections, server: web.Server) -> None:
+    def __init__(self, server: web.Server, slots: Slots, slot: Slot | None = None) -> None:
         super().__init__(
             server,
             loop=asyncio.get_running_loop(),
@@ -56,29 +59,26 @@ class _Connection(RequestHandler):
             access_log=_SILENT,
             auto_decompress=False,
         )
-        self._connections = connections
-        self._owner: str | None = None
+        self._slots, self._slot = slots, slot
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Counts the connection, and ends it where it is one too many."""
-        peer = transport.get_extra_info("peername")
-        owner = str(peer[0]) if peer else ""
-        if self._connections.is_full(owner):
-            assert isinstance(transport, asyncio.Transport)
-            transport.abort()
-            return
-        self._owner = owner
-        self._connections.open[owner] += 1
-        super().connection_made(transport)
+        """Takes a slot, where it has none from its handshake."""
+        if self._slot is None:
+            self._slot = self._slots.take(transport)
+        if self._slot is not None:
+            super().connection_made(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Counts down."""
-        if self._owner is None:
-            return
-        self._connections.open[self._owner] -= 1
-        if not self._connections.open[self._owner]:
-            del self._connections.open[self._owner]
-        super().connection_lost(exc)
+        """Gives the slot back."""
+        if self._slot is not None:
+            self._slot.free()
+            super().connection_lost(exc)
+
+    def set_parser(self, *arguments: Any, **named: Any) -> None:
+        """A WebSocket is spoken from here on."""
+        if self._slot is not None:
+            self._slot.look()
+        super().set_parser(*arguments, **named)
 
     def handle_error(
         self,

@@ -83,7 +83,7 @@ class Desk:
         """A viewer has left, or gives control up; whether it had it."""
         if not self.lease.give(viewer):
             return False
-        self._joystick.let_go()
+        self._joystick.lose()
         self._say_joy()
         return True
 
@@ -97,8 +97,8 @@ class Desk:
             await asyncio.sleep(due - loop.time())
 
     async def close(self) -> None:
-        """Lets go of everything; the emergency stop stays as it is."""
-        self._joystick.let_go()
+        """Ends what is under way; the emergency stop stays as it is."""
+        self._joystick.lose()
         self._say_joy()
         running = [*self._tasks, *([self._repeating] if self._repeating else [])]
         for task in running:
@@ -109,7 +109,7 @@ class Desk:
         before = self.lease.holder
         answer = self.lease.take(viewer, message.name, message.over)
         if answer.ok and before != viewer:
-            self._joystick.let_go()
+            self._joystick.begin(time.monotonic())
             self._say_joy()
         if not answer.ok:
             reply(message.n, "take", answer)
@@ -149,7 +149,7 @@ class Desk:
 
         async def call() -> None:
             try:
-                limit_s = None if command.slow else self._answer_s
+                limit_s = None if command.status else self._answer_s
                 reply(message.n, what, await self._robot.call(what, limit_s))
             finally:
                 self._under_way.discard(what)

@@ -14,8 +14,9 @@ LATEST_S = 15.0
 class EStopButton:
     """What the page says on the topic of the emergency stop, and when; times are passed in.
 
-    It never says by itself that nothing is pressed: that would stand in for the heartbeat of a
-    real button.
+    The topic is the page's own: its release takes back what the page said, and no other button's
+    word. It is no heartbeat either: while nothing is pressed nothing is said, and a page that is
+    gone stops nothing.
     """
 
     def __init__(self) -> None:

@@ -79,6 +79,20 @@ class Gate:
             return self.tried(given[len(BEARER) :].strip(), request)
         return Verdict(False)
 
+    def stays(self, request: web.Request) -> Callable[[], bool]:
+        """Whether who was admitted still is: asked for as long as its WebSocket is open.
+
+        A session may end; who gave the token itself stays.
+        """
+        text = request.cookies.get(self._cookie, "")
+        if self._access.is_open or not self._access.session_holds(text, time.time()):
+            return lambda: True
+        return lambda: self._access.session_holds(text, time.time())
+
+    def end_session(self, request: web.Request) -> None:
+        """Who asks wants its session to be over."""
+        self._access.end_session(request.cookies.get(self._cookie, ""), time.time())
+
     def tried(self, token: str, request: web.Request) -> Verdict:
         """What becomes of a token that somebody gives."""
         address = str(request.remote)

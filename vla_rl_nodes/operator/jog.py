@@ -1,14 +1,16 @@
-"""Keys that are held in a browser, as the axes of a joystick; silence lets go of them."""
+"""Keys that are held in a browser, as the axes of a joystick; who falls silent has not let go."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vla_rl_nodes.operator.client_messages import AXES
 
 HZ = 20.0
-CONFIRMED_S = 0.25  # the browser says again and again what is held; without that nothing is
+CONFIRMED_S = 0.25  # the browser says again and again what is held; without that nothing is known
+SILENT_S = 0.8  # after a loss: longer than silence_timeout_s of config/intervention/page.yaml
 ZEROS = 3  # said at the end, in case one is lost
 DRIFT = 1e-3  # of the browser's clock against this one, more than any quartz has
 REST = (0.0,) * AXES
@@ -42,14 +44,17 @@ class Sticks:
 class Jog:
     """What to publish at :data:`HZ`; times are passed in, in seconds.
 
-    While somebody is in control there is always something to publish: who listens can tell a
-    joystick at rest from one that is gone.
+    While somebody is in control and nothing is held, rest is published. Where keys are held and
+    their owner falls silent, is gone, or is relieved, nothing is: zeros would say that they were
+    let go, and the policy would go on. Who listens takes the joystick for lost, and holds the
+    robot.
     """
 
     def __init__(self) -> None:
         self._sticks = Sticks()
         self._confirmed_s = -1e9
         self._zeros = 0
+        self._silent_until_s = -math.inf
         self._quickest: tuple[float, float] | None = None  # (offset of the clocks, when)
 
     @property
@@ -70,18 +75,29 @@ class Jog:
         if self._late(at_s, now_s) and held:
             return False
         self._sticks = Sticks(tuple(axes), held, gripper)
-        self._confirmed_s = now_s
+        self._confirmed_s, self._silent_until_s = now_s, -math.inf
         return True
 
-    def let_go(self) -> None:
+    def lose(self) -> None:
         """The browser is gone, or not in control any more."""
+        if self._sticks.held:
+            self._silent_until_s, self._zeros = math.inf, 0
         self._sticks = Sticks()
         self._quickest = None
 
+    def begin(self, now_s: float) -> None:
+        """Another browser is in control now; what the last one held is not let go by that."""
+        self.lose()
+        if self._silent_until_s > now_s:
+            self._silent_until_s = now_s + SILENT_S
+
     def due(self, now_s: float, in_control: bool) -> Sticks | None:
         """What to publish now; None: nothing."""
-        if self._sticks.held and now_s - self._confirmed_s > CONFIRMED_S:
+        if self._sticks.held and (not in_control or now_s - self._confirmed_s > CONFIRMED_S):
             self._sticks = Sticks()
+            self._silent_until_s, self._zeros = math.inf, 0
+        if now_s < self._silent_until_s:
+            return None
         if in_control:
             self._zeros = ZEROS
             return self._sticks

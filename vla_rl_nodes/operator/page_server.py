@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 import time
 from contextlib import AsyncExitStack
 from itertools import count
@@ -19,15 +18,16 @@ from vla_rl_nodes.operator.connections import Connections
 from vla_rl_nodes.operator.desk import Desk
 from vla_rl_nodes.operator.gate import Gate, add_headers
 from vla_rl_nodes.operator.page_files import SAID, page_files
-from vla_rl_nodes.operator.page_settings import PageSettings, Tls
+from vla_rl_nodes.operator.page_settings import PageSettings
+from vla_rl_nodes.operator.page_socket import PageSocket
 from vla_rl_nodes.operator.robot_side import RobotSide
 from vla_rl_nodes.operator.state_feed import StateFeed
+from vla_rl_nodes.operator.tls import tls_context
 from vla_rl_nodes.operator.token_file import read_token
 from vla_rl_nodes.operator.viewer import Viewer
 
 FORM = "application/x-www-form-urlencoded"
 BODY_S = 5.0
-HEARTBEAT_S = 10.0
 LONGEST_LOGIN = 8192
 FULL = 4001  # a WebSocket's code: there are as many viewers as there may be
 
@@ -56,6 +56,7 @@ class PageServer:
         self._cameras = CameraFeed(robot, len(self._about["cameras"]), settings.pictures)
         self._tls = None if settings.tls is None else tls_context(settings.tls)
         self._numbers = count(1)
+        self.connections: Connections | None = None  # while it listens
         self.over = asyncio.Event()  # set when it is to end, or cannot go on
         self.problem = ""  # why it cannot
 
@@ -80,13 +81,13 @@ class PageServer:
         )  # fmt: skip
         runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=1.0, access_log=None)
         await runner.setup()
-        stack.push_async_callback(runner.cleanup)
         assert runner.server is not None
+        self.connections = Connections(runner.server, self._tls)
+        stack.callback(self.connections.slots.end)
+        stack.push_async_callback(runner.cleanup)
         loop, listen = asyncio.get_running_loop(), self._settings.listen
         try:
-            server = await loop.create_server(
-                Connections(runner.server), listen.host, listen.port, ssl=self._tls
-            )
+            server = await loop.create_server(self.connections, listen.host, listen.port)
         except OSError as error:
             reason = (error.strerror or "failed").lower()
             raise InputError(
@@ -95,9 +96,12 @@ class PageServer:
             ) from error  # fmt: skip
         stack.push_async_callback(self._leave)
         stack.callback(server.close)
-        for work in (self.desk.run(), self._feed.run(), self._cameras.run()):
+        for work, ended in (
+            (self.desk.run(), self._ended), (self._feed.run(), self._ended),
+            (self._cameras.run(), self._blind),
+        ):  # fmt: skip
             task = asyncio.create_task(work)
-            task.add_done_callback(self._ended)
+            task.add_done_callback(ended)
             stack.callback(task.cancel)
         host, port = server.sockets[0].getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
@@ -108,6 +112,11 @@ class PageServer:
         if not task.cancelled() and task.exception() is not None:
             self.problem = f"{task.exception()!r}"
             self.over.set()
+
+    def _blind(self, task: asyncio.Task[None]) -> None:
+        """Without pictures everything else goes on."""
+        if not task.cancelled() and task.exception() is not None:
+            self._robot.complain(f"page: the cameras are not shown any more: {task.exception()!r}")
 
     async def _leave(self) -> None:
         await self.desk.close()
@@ -167,6 +176,7 @@ class PageServer:
         return response
 
     async def _logout(self, request: web.Request) -> web.Response:
+        self._gate.end_session(request)  # its open WebSockets end at their next look
         response = web.Response(status=303, headers={"Location": "/login"})
         response.del_cookie(self._cookie, path="/")
         return response
@@ -179,14 +189,12 @@ class PageServer:
         return web.json_response({"ok": answer.ok, "text": answer.text})
 
     async def _watch(self, request: web.Request) -> web.WebSocketResponse:
-        socket = web.WebSocketResponse(
-            heartbeat=HEARTBEAT_S, max_msg_size=LARGEST, compress=False, timeout=1.0
-        )
+        socket = PageSocket(LARGEST)
         await socket.prepare(request)
         if len(self._feed.viewers) >= self._settings.viewers_max:
             await socket.close(code=FULL, message=b"there are as many viewers as there may be")
             return socket
-        viewer = Viewer(next(self._numbers), socket)
+        viewer = Viewer(next(self._numbers), socket, self._gate.stays(request))
         viewer.tell({"kind": "about", **self._about, "closed": not self._access.is_open})
         self._feed.viewers[viewer.number] = viewer
         sending = asyncio.create_task(viewer.run())
@@ -200,13 +208,9 @@ class PageServer:
         return socket
 
     async def _converse(self, viewer: Viewer) -> None:
-        async for message in viewer.socket:
+        async for message in viewer.socket.heard():
             if message.type is not WSMsgType.TEXT:
                 await viewer.socket.close(code=1003, message=b"only text is understood")
-                return
-            if not viewer.bucket.take(time.monotonic()):
-                self._robot.complain("page: a viewer sends too much")
-                await viewer.socket.close(code=1008, message=b"too many messages")
                 return
             try:
                 parsed = parse(message.data)
@@ -218,34 +222,14 @@ class PageServer:
                 viewer.seen(parsed.number)
             else:
                 self.desk.handle(viewer.number, parsed, viewer.answer)
+        if viewer.socket.flooded:
+            self._robot.complain("page: a viewer sends too much")
 
     async def _look(self, request: web.Request) -> web.WebSocketResponse:
-        socket = web.WebSocketResponse(
-            heartbeat=HEARTBEAT_S, max_msg_size=64, compress=False, timeout=1.0
-        )
+        socket = PageSocket(64)
         await socket.prepare(request)
         if len(self._cameras.sockets) >= self._settings.viewers_max:
             await socket.close(code=FULL, message=b"there are as many viewers as there may be")
         else:
-            await self._cameras.serve(socket)
+            await self._cameras.serve(socket, self._gate.stays(request))
         return socket
-
-
-def tls_context(files: Tls) -> ssl.SSLContext:
-    """What HTTPS is spoken with.
-
-    Raises:
-        InputError: a file is missing, is not what it should be, or the key does not fit.
-    """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        # A key with a password would make OpenSSL ask for it on the terminal.
-        context.load_cert_chain(files.certificate, files.key, password=lambda: "")
-    except FileNotFoundError as error:
-        missing = files.key if files.certificate.exists() else files.certificate
-        raise InputError(missing, "no such file", "correct tls in page.yaml") from error
-    except (OSError, ssl.SSLError) as error:
-        problem = f"is no certificate with the key {files.key.name}"
-        raise InputError(files.certificate, problem, "correct tls in page.yaml") from error
-    return context

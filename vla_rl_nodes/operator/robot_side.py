@@ -10,7 +10,8 @@ from vla_rl_nodes.operator.jog import Sticks
 
 
 class RobotSide(Protocol):
-    """Everything here is called in the server's own thread and must return at once."""
+    """Everything but pictures and complaints is called in the server's own thread and must return
+    at once; those two from any thread."""
 
     def about(self) -> dict[str, Any]:
         """What never changes: names of robot, task, cameras, action axes with their bounds."""
@@ -24,8 +25,16 @@ class RobotSide(Protocol):
     def plan(self) -> dict[str, Any] | None:
         """The newest chunk of the policy."""
 
-    def picture(self, camera: int) -> Raw | None:
-        """The newest picture of a camera."""
+    def picture(self, camera: int, known: int) -> Raw | None:
+        """The newest picture of a camera; None where it is the one that is known.
+
+        Args:
+            camera: which one.
+            known: number of a picture.
+
+        Raises:
+            InputError: it is too large to be shown.
+        """
 
     def clock_ns(self) -> int:
         """The nodes' clock."""

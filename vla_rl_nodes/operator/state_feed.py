@@ -43,8 +43,12 @@ class StateFeed:
         shared["pressed"] = button.pressed
         plan = self._robot.plan()
         for viewer in viewers:
+            if not viewer.stays():
+                self._desk.gone(viewer.number)
+                viewer.socket.session_over()
+                continue
             if viewer.stuck:
-                _drop(viewer)
+                viewer.socket.drop()
                 continue
             if not viewer.ready:
                 viewer.skipped += 1
@@ -59,9 +63,3 @@ class StateFeed:
             if plan is not None and plan["at_ms"] != viewer.plan_ms:
                 viewer.plan_ms, state["plan"] = plan["at_ms"], plan
             viewer.show(state)
-
-
-def _drop(viewer: Viewer) -> None:
-    transport = viewer.socket.get_extra_info("transport")
-    if transport is not None:
-        transport.abort()

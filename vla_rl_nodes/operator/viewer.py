@@ -5,32 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Callable
 from typing import Any
 
-from aiohttp import web
-
 from vla_rl_nodes.operator.answer import Answer
+from vla_rl_nodes.operator.page_socket import PageSocket
 
 WINDOW = 4  # states under way at the most; a browser says which it has shown
 STUCK_S = 10.0  # without showing any, a browser is let go
 MOST_ANSWERS = 32
-BURST, RATE = 300.0, 80.0  # messages at once, and a second
-
-
-class Bucket:
-    """How many messages may still come; times are passed in."""
-
-    def __init__(self, now_s: float) -> None:
-        self._left, self._at_s = BURST, now_s
-
-    def take(self, now_s: float) -> bool:
-        """Whether one more is not too many."""
-        self._left = min(BURST, self._left + RATE * (now_s - self._at_s))
-        self._at_s = now_s
-        if self._left < 1.0:
-            return False
-        self._left -= 1.0
-        return True
 
 
 class Viewer:
@@ -39,11 +22,11 @@ class Viewer:
     Args:
         number: of the connection.
         socket: prepared.
+        stays: whether it may go on looking.
     """
 
-    def __init__(self, number: int, socket: web.WebSocketResponse) -> None:
-        self.number, self.socket = number, socket
-        self.bucket = Bucket(time.monotonic())
+    def __init__(self, number: int, socket: PageSocket, stays: Callable[[], bool]) -> None:
+        self.number, self.socket, self.stays = number, socket, stays
         self.trace_number = 0
         self.plan_ms = 0.0
         self.skipped = 0

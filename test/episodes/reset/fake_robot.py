@@ -36,6 +36,8 @@ class FakeRobot:
         self.silent = False
         self.sticks: int | None = None  # a joint that does not move
         self.arms = True
+        self.note, self.latched = "", False
+        self.tells_opening = True
         self.meddle: Callable[[FakeRobot], None] = lambda robot: None
         self._speed = 0.0
 
@@ -44,16 +46,19 @@ class FakeRobot:
         if self.cube is not None:
             names = [f"cube_{part}" for part in ("x", "y", "z", "qw", "qx", "qy", "qz")]
             state = NamedState(self.now, dict(zip(names, self.cube, strict=True)))
-        said = FilterSeen(self.state, self.source, frozenset(self.reasons))
+        said = FilterSeen(
+            self.state, self.source, frozenset(self.reasons), self.note, self.latched
+        )
+        opening = self.command if self.tells_opening else None
         joints = None if self.silent else self.q.copy()
-        return Seen(self.now, joints, self._speed, self.width, said, state)
+        return Seen(self.now, joints, self._speed, self.width, said, state, opening)
 
     def obey(self, orders: Orders) -> None:
         self.orders.append(orders)
         if orders.active and self.state == "disarmed" and self.arms:
             self.state, self.source = "armed", "reset"
         if not orders.active:
-            self.state, self.source = "disarmed", ""
+            self.state, self.source, self.reasons = "disarmed", "", set()
         before = self.q.copy()
         if self.state == "armed" and orders.joints is not None:
             self.q = orders.joints.copy()

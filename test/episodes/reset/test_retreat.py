@@ -101,6 +101,33 @@ def test_an_arm_that_does_not_follow_is_said_so(kit: Kit) -> None:
     assert "the tool went back by 0.000 m of 0.100 m" in run.reason
 
 
+@pytest.mark.parametrize("begins_s", [(0.9,), (0.2, 3.9, 7.6)])
+def test_paused_it_waits_and_goes_on(kit: Kit, begins_s: tuple[float, ...]) -> None:
+    """A filter that is paused takes no commands."""
+    robot = Following(kit)
+    robot.state, robot.source, robot.cube = "armed", "reset", None
+    robot.width = robot.command = 0.02
+    robot.q = KINEMATICS.solve(FR3.home, np.array([0.5, 0.0, 0.1]), rotation_from_yaw(0.0)).q
+    start = robot.now
+
+    def pause(fake: FakeRobot) -> None:
+        paused = any(begin <= fake.now - start < begin + 3.0 for begin in begins_s)
+        fake.reasons = {"paused"} if paused else set()
+        fake.state = "holding" if paused else "armed"
+
+    robot.meddle = pause
+    run = RetreatRun(kit)
+    before = KINEMATICS.fk(robot.q).position[2]
+    robot.run(run)
+    assert run.done, run.reason
+    rise = KINEMATICS.fk(robot.q).position[2] - before
+    assert rise == pytest.approx(kit.settings.retreat_m, abs=0.02)
+    ups = [0.0 if o.action is None else o.action[2] for o in robot.orders]
+    assert np.diff(ups).max() < 0.004  # from rest again, nothing leaps
+    assert len(robot.orders) > 60 * len(begins_s)
+    assert robot.width > 0.07
+
+
 def test_a_cancel_ends_it(kit: Kit) -> None:
     robot = Following(kit)
     run = RetreatRun(kit)

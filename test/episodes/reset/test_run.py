@@ -167,6 +167,49 @@ def test_a_cancel_gives_back_command(fake: FakeRobot) -> None:
     assert not run.cancel()
 
 
+def test_what_is_cancelled_before_it_begins_takes_no_command(fake: FakeRobot) -> None:
+    run = started(fake)
+    assert run.cancel()
+    fake.run(run)
+    assert run.progress.phase is Phase.CANCELLED
+    assert not any(orders.active for orders in fake.orders)
+
+
+@pytest.mark.parametrize(("told", "held"), [(0.0, 0.0), (0.08, 0.08), (None, 0.05)])
+def test_the_gripper_stays_where_it_was_sent(
+    fake: FakeRobot, told: float | None, held: float
+) -> None:
+    """What it was sent to is another opening than what is measured, where it holds something."""
+    fake.cube, fake.width, fake.q[0] = None, 0.05, 0.4
+    fake.command, fake.tells_opening = told or 0.0, told is not None
+    fake.meddle = lambda robot: setattr(robot, "width", 0.05)
+    run = started(fake)
+    while not run.progress.plans:
+        fake.obey(run.tick(fake.look()))
+        if run.progress.step == "gripper":
+            break
+    openings = {orders.width for orders in fake.orders if orders.width is not None}
+    assert held in openings and openings <= {held, 0.08}
+
+
+def test_a_long_pause_is_no_time_to_come_to_rest_in(fake: FakeRobot) -> None:
+    fake.q[0] = 0.4
+    since: list[float] = []
+
+    def pause(robot: FakeRobot) -> None:
+        orders = robot.orders[-1].joints
+        there = orders is not None and np.abs(orders - goal(robot.kit)).max() < 1e-9
+        if there and not since:
+            since.append(robot.now)
+            robot.q[0] += 0.05  # not yet there
+        robot.reasons = {"paused"} if since and robot.now - since[0] < 5.0 else set()
+
+    fake.meddle = pause
+    run = started(fake)
+    fake.run(run)
+    assert since and run.done and run.progress.attempt == 1
+
+
 def test_a_plan_that_the_filter_shortens_is_not_tried_again_first(fake: FakeRobot) -> None:
     fake.q[0] = 0.4
 
@@ -186,11 +229,8 @@ def test_a_plan_that_the_filter_shortens_is_not_tried_again_first(fake: FakeRobo
 @pytest.mark.parametrize(
     ("trouble", "words"),
     [
-        ({"state": "faulted", "source": "", "reasons": {"wrench"}}, "is faulted: wrench"),
-        ({"state": "stopping", "source": "", "reasons": set()}, "is stopping"),
-        ({"source": "intervention"}, "a person took over"),
-        ({"silent": True}, "the joint states are silent"),
-        ({"sticks": 3}, "behind what was commanded"),
+        ({"state": "stopping", "source": "", "reasons": {"stale_command"}}, "is stopping: stale"),
+        ({"state": "stopped", "source": "", "reasons": {"stale_command"}}, "is stopped: stale"),
         ({"reasons": {"workspace"}}, "shortened the motion: workspace"),
         ({"width": None}, ""),
     ],
@@ -206,9 +246,7 @@ def test_trouble_ends_the_attempt_with_its_reason(
                 if name != "width":
                     setattr(robot, name, value)
         elif run.progress.failed:
-            robot.silent, robot.sticks, robot.reasons = False, None, set()
-            if robot.source == "intervention":
-                robot.source = "reset"
+            robot.reasons = set()
             if robot.state != "armed":
                 robot.state, robot.source = "disarmed", ""
 
@@ -219,6 +257,143 @@ def test_trouble_ends_the_attempt_with_its_reason(
     if words:
         assert len(run.progress.failed) == 1
         assert words in run.progress.failed[0]
+
+
+def moving(fake: FakeRobot, **trouble: Any) -> ResetRun:
+    """A reset whose first motion meets with trouble."""
+    fake.q = fake.kit.robot.home + np.array([0.5, 0.0, 0.0, 0.4, 0.0, 0.0, 0.0])
+    before = fake.q.copy()
+
+    def meddle(robot: FakeRobot) -> None:
+        # Under way, as a hand that gets in between does.
+        if not run.progress.failed and run.progress.plans and np.abs(robot.q - before).max() > 0.1:
+            for name, value in trouble.items():
+                setattr(robot, name, value)
+
+    fake.meddle = meddle
+    run = started(fake)
+    return run
+
+
+@pytest.mark.parametrize(
+    ("trouble", "words"),
+    [
+        ({"state": "faulted", "source": "", "reasons": {"e_stop"}, "latched": True},
+         "the safety filter is faulted: e_stop"),
+        ({"state": "stopping", "source": "", "reasons": {"wrench"}}, "is stopping: wrench"),
+        ({"state": "stopping", "source": "", "reasons": {"wrench", "stale_command"}},
+         "is stopping: stale_command, wrench"),
+        ({"state": "holding", "reasons": {"wrench"}}, "is holding: wrench"),
+        ({"state": "stopping", "source": "", "reasons": {"tracking_error"}}, "tracking_error"),
+        ({"state": "faulted", "source": "", "reasons": {"clock_jump"}}, "is faulted: clock_jump"),
+        ({"state": "faulted", "source": "", "reasons": {"stale_state"}}, "stale_state"),
+        ({"state": "faulted", "source": "", "reasons": {"stale_command"}}, "is faulted"),
+        ({"state": "stopping", "source": "", "reasons": {"disarmed"}}, "is stopping: disarmed"),
+        ({"state": "disarmed", "source": ""}, "is disarmed"),
+        ({"silent": True}, "the joint states are silent"),
+        ({"sticks": 3}, "behind what was commanded: what holds it?"),
+    ],
+)  # fmt: skip
+def test_what_was_stopped_moves_again_only_when_a_person_has_said_so(
+    fake: FakeRobot, trouble: dict[str, Any], words: str
+) -> None:
+    run = moving(fake, **trouble)
+    fake.run(run, until="asking")
+    assert run.progress.phase is Phase.ASKING and run.progress.attempt == 1
+    assert words in run.progress.reason and run.progress.reason.endswith("then confirm")
+    # Whatever it was is over: nothing goes on by itself.
+    fake.silent, fake.sticks, fake.latched, fake.reasons = False, None, False, set()
+    fake.state, fake.source = "disarmed", ""
+    told = len(fake.orders)
+    fake.run(run, limit_s=20.0)
+    assert run.progress.phase is Phase.ASKING
+    assert not any(orders.active for orders in fake.orders[told:])
+    assert run.confirm()
+    fake.run(run)
+    assert run.done and run.progress.attempt == 2
+    assert np.abs(fake.q - goal(fake.kit)).max() < 1e-6
+
+
+def test_a_person_who_takes_a_reset_over_keeps_the_robot_until_he_confirms(
+    fake: FakeRobot,
+) -> None:
+    run = moving(fake, source="intervention")
+    fake.run(run, until="asking")
+    said = "a person took over; confirm when the reset may go on"
+    assert run.progress.reason == said
+    told = len(fake.orders)
+    fake.run(run, limit_s=3.0)
+    # He is not disarmed under his hands, and nobody else commands.
+    assert all(orders.active and orders.joints is None for orders in fake.orders[told:])
+    fake.source = "reset"
+    fake.run(run, limit_s=20.0)
+    assert run.progress.phase is Phase.ASKING and not fake.orders[-1].active
+    assert run.confirm()
+    fake.run(run)
+    assert run.done
+
+
+def test_who_takes_over_before_the_first_motion_is_asked_too(fake: FakeRobot) -> None:
+    fake.arms = False
+    run = started(fake)
+    fake.obey(run.tick(fake.look()))
+    fake.obey(run.tick(fake.look()))
+    fake.state, fake.source = "armed", "intervention"
+    fake.run(run, until="asking")
+    assert "a person took over" in run.progress.reason
+
+
+def test_who_has_the_robot_already_is_waited_for(fake: FakeRobot) -> None:
+    fake.arms = False
+    fake.state, fake.source = "armed", "intervention"
+    run = started(fake)
+    fake.run(run, limit_s=10.0)
+    assert run.progress.step == "take command" and run.progress.attempt == 1
+    fake.source = "reset"
+    fake.run(run)
+    assert run.done
+
+
+@pytest.mark.parametrize(
+    ("trouble", "words"),
+    [({"latched": True}, "is disarmed: e_stop"),
+     ({"state": "stopped", "reasons": {"wrench"}}, "is stopped: wrench"),
+     ({"note": "a force of 30 N is on the tool"}, "is disarmed: a force of 30 N is on the tool")],
+)  # fmt: skip
+def test_a_filter_that_refuses_to_be_armed_is_asked_about_at_once(
+    fake: FakeRobot, trouble: dict[str, Any], words: str
+) -> None:
+    fake.arms = False
+    for name, value in trouble.items():
+        setattr(fake, name, value)
+    run = started(fake)
+    fake.run(run, until="asking")
+    assert words in run.progress.reason and run.progress.attempt == 1
+
+
+def test_a_confirmation_at_once_still_leaves_the_filter_time_to_let_go(fake: FakeRobot) -> None:
+    """It takes a reset that is active again within a second for the one that was stopped."""
+    run = moving(fake, state="faulted", source="", reasons={"wrench"})
+    fake.run(run, until="asking")
+    fake.meddle = lambda robot: None
+    assert run.confirm()
+    began, told = fake.now, len(fake.orders)
+    while not fake.orders[-1].active or len(fake.orders) == told:
+        fake.obey(run.tick(fake.look()))
+    assert fake.now - began > 1.0
+    fake.run(run)
+    assert run.done
+
+
+def test_who_has_looked_at_a_stop_has_not_looked_for_the_cube(fake: FakeRobot) -> None:
+    fake.cube = None
+    run = moving(fake, state="faulted", source="", reasons={"wrench"})
+    fake.run(run, until="asking")
+    fake.meddle = lambda robot: None
+    assert "wrench" in run.progress.reason and run.confirm()
+    fake.run(run, until="moving")
+    fake.run(run, until="asking")
+    assert "nobody sees the cube" in run.progress.reason
 
 
 def test_a_filter_that_is_not_armed_is_said_so(fake: FakeRobot) -> None:
@@ -281,3 +456,19 @@ def test_a_person_guides_the_arm(fake: FakeRobot) -> None:
     assert run.done
     assert np.abs(fake.q - fake.kit.robot.home - 0.1).max() < 1e-9
     assert not fake.orders[-1].active
+
+
+def test_a_stop_while_a_person_guides_the_arm_is_asked_about(fake: FakeRobot) -> None:
+    run = started(fake, Mode.HUMAN_GUIDED)
+    fake.run(run, limit_s=0.3)
+    fake.state, fake.source, fake.reasons = "faulted", "", {"wrench"}
+    fake.obey(run.tick(fake.look()))
+    assert run.progress.phase is Phase.ASKING and "faulted: wrench" in run.progress.reason
+    fake.run(run, limit_s=1.0)
+    assert not fake.orders[-1].active and fake.state == "disarmed"
+    assert run.confirm()
+    fake.run(run, limit_s=1.0)
+    assert fake.orders[-1].active and run.progress.reason.startswith("bring the robot")
+    assert run.confirm()
+    fake.run(run)
+    assert run.done

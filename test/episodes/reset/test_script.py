@@ -26,8 +26,21 @@ def test_the_shipped_script_puts_the_cube_back() -> None:
         ("reset: 1", "reset: 1\nsurprise: 2", "unknown key"),
         ("width_m: 0.08", "width_m: .inf", "width_m"),
         ("upright: any_face", "upright: maybe", "upright"),
+        ("hover_m: 0.12", "hover_m: 50.0", "pick.hover_m"),
+        ("approach_speed: 0.08", "approach_speed: 100.0", "pick.approach_speed"),
+        ("lowest_tool_m: 0.015", "lowest_tool_m: -5.0", "pick.lowest_tool_m"),
+        ("grip_share: [0.7, 1.45]", "grip_share: [1.45, 0.7]", "give the lower first"),
+        ("grip_share: [0.7, 1.45]", "grip_share: [0.7, 9.0]", "grip_share"),
+        ("gripper_m: 0.08", "gripper_m: 5.0", "gripper_m"),
+        ("position_m: [0.48, 0.0, 0.30]", "position_m: [9.0, 9.0, 9.0]", "tool_start.position_m"),
+        ("edge_m: 0.04", "edge_m: 4.0", "edge_m"),
+        ("width_m: 0.08", "width_m: 5.0", "width_m"),
+        ("{do: put_back, object: cube}", "{do: tool, by_m: [0.0, 0.0, -3.0]}", "by_m"),
+        ("{do: put_back, object: cube}", "{do: tool, by_m: [0.0, 0.0, 0.1], speed: 50.0}",
+         "speed"),
+        ("{do: put_back, object: cube}", "{do: rest, seconds: 1.0e+9}", "seconds"),
     ],
-)
+)  # fmt: skip
 def test_what_is_wrong_is_named(tmp_path: Path, old: str, new: str, words: str) -> None:
     text = resource("config/resets/franka_pick.yaml").read_text()
     assert old in text

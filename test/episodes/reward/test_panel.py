@@ -291,6 +291,19 @@ def test_a_film_is_judged_after_the_end() -> None:
     assert "scored: its verdict on a came too late" in bench.lines[-1]
 
 
+def test_a_film_counts_also_where_the_episode_ended_while_it_was_paused() -> None:
+    rubric = {"kind": "rubric5", "model": "m", "rewards": [0.0] * 4 + [1.0], "success_from": 5}
+    bench = Bench({"scored": Scripted(film=3)}, {"scored": rubric},
+                  {"reward": ["scored"], "success": "scored"})  # fmt: skip
+    bench.begin()
+    bench.see("image_scene", 40, image(1))
+    bench.tick(50)
+    bench.panel.held = True
+    assert "scored" in bench.panel.finish(90 * MS)
+    told = bench.answer("scored", 40, 5000, reward=1.0, success=True)
+    assert [topic for topic, _, _ in told] == ["success", "reward"]
+
+
 def test_an_episode_without_a_picture_has_no_film() -> None:
     rubric = {"kind": "rubric5", "model": "m", "rewards": [0.0] * 5, "success_from": 5}
     bench = Bench({"scored": Scripted(film=3)}, {"scored": rubric}, {"reward": ["scored"]})

@@ -35,6 +35,17 @@ def test_everything_else_is_no_answer(text: str) -> None:
         parse_answer("s", text)
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("half a pair \ud83d\nANSWER: 5", "is no plain text"), ("a\0b\nANSWER: 5", "no plain text"),
+     ("x" * 4000 + "\nANSWER: 5", "4010 characters, at most 4000")],
+)  # fmt: skip
+def test_what_could_not_be_published_is_no_answer(text: str, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        parse_answer("s", text)
+    assert parse_answer("s", "x" * 3990 + "\nANSWER: 5").critique == "x" * 3990
+
+
 @given(st.text(max_size=80))
 def test_no_text_is_ever_guessed(text: str) -> None:
     try:

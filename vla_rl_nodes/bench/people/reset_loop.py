@@ -77,6 +77,7 @@ class GuardedWorld(World):
 
     ledger: Ledger | None = None
     source: WatchedFilter | None = None
+    sent: float | None = None  # m, to the gripper; None: nothing since it was put somewhere
 
     def _count(self, came_from_filter: bool) -> None:
         if self.ledger is not None:
@@ -100,6 +101,7 @@ class GuardedWorld(World):
         """See :meth:`World.command_gripper`."""
         output = None if self.source is None else self.source.output
         self._count(output is not None and output.gripper_width == width)
+        self.sent = width
         super().command_gripper(width)
 
     def reset(self, seed: int) -> None:
@@ -123,6 +125,7 @@ class GuardedWorld(World):
         super().restore(state)
 
     def _leap(self) -> None:
+        self.sent = None
         if self.ledger is not None:
             self.ledger.leaps += 1
 
@@ -196,6 +199,7 @@ class LivingWorld(_Loop):
         return Seen(
             self.seconds, world.joint_positions, float(np.abs(world.joint_velocities).max()),
             world.gripper_width, self._filter.seen(self._note), NamedState(self.seconds, state),
+            self._opening(),
         )  # fmt: skip
 
     def reset(self, mode: Mode, seed: int, sources: Sources | None = None) -> ResetRun:
@@ -244,8 +248,12 @@ class LivingWorld(_Loop):
         return self._status.success
 
     def _arm(self, for_reset: bool = False) -> None:
-        joints, width = self.world.joint_positions, self.world.gripper_width
-        self._filter.arm(self._instant, joints, width, for_reset)
+        self._filter.arm(self._instant, self.world.joint_positions, self._opening(), for_reset)
+
+    def _opening(self) -> float:
+        """Where the gripper was sent, as the filter's node remembers it; m."""
+        sent, measured = self.world.sent, self.world.gripper_width
+        return measured if sent is None else min(sent, measured)
 
     def _come_to_rest(self) -> None:
         """Disarms, as the end of an episode does, and lets the stop be followed to its end."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from vla_rl_nodes.episodes.reset.kit import Kit
 from vla_rl_nodes.episodes.reset.planner import Plan, choose, straight_way
 from vla_rl_nodes.episodes.reset.progress import Progress
-from vla_rl_nodes.episodes.reset.seen import AttemptFailed, Orders, Phase, Seen, Steps
+from vla_rl_nodes.episodes.reset.seen import AttemptFailed, Halted, Orders, Phase, Seen, Steps
 from vla_rl_nodes.episodes.reset.tool_actions import ToolActions, shares
 from vla_rl_nodes.errors import InputError
 
@@ -31,6 +31,8 @@ SLOWED_MOST = 12  # ticks of one motion
 RECENT_S = 0.5  # of commands that a lagging arm is compared with
 STALLED_S = 0.3  # that a gripper may stand still on its way before it has closed on something
 STILL_WIDTH = 5e-4  # m
+TAKEN_OVER = "a person took over"
+OPENING_S = 0.3  # that the filter may take to say where it has sent the gripper
 
 
 class Arm:
@@ -52,6 +54,7 @@ class Arm:
         self._recent: deque[Array] = deque(maxlen=max(round(RECENT_S / kit.period_s), 2))
         self._slowed = 0
         self._seen: Seen | None = None
+        self._waited_s = 0.0
 
     @property
     def seen(self) -> Seen:
@@ -65,6 +68,11 @@ class Arm:
         assert self.seen.joints is not None
         return self.seen.joints
 
+    @property
+    def time_s(self) -> float:
+        """A steady clock that stands while the filter takes no commands for the time being, s."""
+        return self.seen.time_s - self._waited_s
+
     def orders(self) -> Orders:
         """Stay where the last command led."""
         return Orders(True, self.q, self.width)
@@ -72,21 +80,38 @@ class Arm:
     def engage(self) -> Steps[None]:
         """Takes command: waits until the filter follows the reset, at rest, and holds there.
 
+        A person who has the robot already has precedence, however long he has it.
+
         Raises:
             AttemptFailed: it does not; says what the filter is instead.
+            Halted: it is stopped and refuses to be armed, or a person takes over just now.
         """
         self._progress.at(Phase.MOVING, "take command")
         seen = yield Orders(True)
-        began = seen.time_s
+        began = ours_since = seen.time_s
+        first = True  # the person is there who was there before
         while True:
             said = seen.filter
-            if said is not None and said.source == "intervention":
-                began = seen.time_s  # a person has precedence, however long it takes
+            person = said is not None and said.persons
+            first = first and person
+            if said is not None and (said.latched or (person and not first)):
+                raise Halted(stop_words(seen))
+            if person:
+                began = seen.time_s
             resting = self.rests(seen)
-            if said is not None and said.ours and resting:
+            if said is None or not said.ours:
+                ours_since = seen.time_s
+            elif resting and (
+                seen.opening is not None or seen.time_s - ours_since > OPENING_S
+                or self._kit.robot.gripper is None
+            ):  # fmt: skip
                 break
             if seen.time_s - began > self._kit.settings.handover_s:
-                raise AttemptFailed(self._gripper_silent(seen) or _not_ours(seen, resting))
+                words = self._gripper_silent(seen) or stop_words(seen, resting)
+                refused = said is not None and not said.ours and (
+                    said.note or said.state not in ("disarmed", "armed", "holding")
+                )  # fmt: skip
+                raise Halted(words) if refused else AttemptFailed(words)
             seen = yield Orders(True)
         self.hold_at(seen)
 
@@ -106,22 +131,21 @@ class Arm:
     def hold_at(self, seen: Seen) -> None:
         """From now on the commands are to stay where the arm is seen to be.
 
-        An opening between shut and wide is taken for a grasp and closed on: to be told its own
-        opening would make the gripper let go of what it holds.
+        The gripper stays where it was sent, which is not where it is: to be told its own opening
+        would make it let go of what it presses on.
         """
         assert seen.joints is not None
         self._seen, self.q, self.width = seen, seen.joints.copy(), seen.width
         gripper = self._kit.robot.gripper
         if gripper is not None and seen.width is not None:
-            tolerance = self._kit.settings.width_tolerance
-            grasps = tolerance < seen.width < gripper.width_max - tolerance
-            self.width = 0.0 if grasps else min(seen.width, gripper.width_max)
+            sent = seen.width if seen.opening is None else seen.opening
+            self.width = min(max(sent, 0.0), gripper.width_max)
         self._recent.clear()
 
     def wait(self, seconds: float) -> Steps[None]:
         """Holds for a time."""
-        until = self.seen.time_s + seconds
-        while self.seen.time_s < until:
+        until = self.time_s + seconds
+        while self.time_s < until:
             yield from self.tick()
 
     def planned(self, work: Callable[[], T]) -> Steps[T]:
@@ -185,7 +209,8 @@ class Arm:
         """Commands joint positions [m, n], one a tick, and waits until the arm rests there.
 
         Raises:
-            AttemptFailed: the filter shortens the motion or stops it, or the arm lags behind.
+            AttemptFailed: the filter shortens the motion, or no longer hears the commands.
+            Halted: it was stopped, a person took over, or the arm is held back.
         """
         self._slowed = 0
         for q in positions:
@@ -199,12 +224,12 @@ class Arm:
         Raises:
             AttemptFailed: it does not.
         """
-        settings, began = self._kit.settings, self.seen.time_s
+        settings, began = self._kit.settings, self.time_s
         while True:
             away = np.abs(self.measured - self._commanded())
             if away.max() <= settings.joint_tolerance and self.seen.speed < settings.rest_speed:
                 return
-            if self.seen.time_s - began > settings.settle_s:
+            if self.time_s - began > settings.settle_s:
                 worst = int(np.argmax(away))
                 name = self._kit.robot.joints[worst]
                 raise AttemptFailed(f"{name} stays {away[worst]:.3f} rad from where it was sent")
@@ -219,17 +244,17 @@ class Arm:
         if robot.gripper is None or self.seen.width is None:
             return 0.0
         self.width = min(max(width, 0.0), robot.gripper.width_max)
-        began = still_since = self.seen.time_s
+        began = still_since = self.time_s
         last = self.seen.width
-        while self.seen.time_s - began < self._kit.settings.gripper_s:
+        while self.time_s - began < self._kit.settings.gripper_s:
             yield from self.tick()
             now = self.seen.width
             if now is None:
                 raise AttemptFailed("the gripper's state is silent")
             if abs(now - last) > STILL_WIDTH:
-                last, still_since = now, self.seen.time_s
+                last, still_since = now, self.time_s
             there = abs(now - self.width) < self._kit.settings.width_tolerance
-            if there or self.seen.time_s - still_since > STALLED_S:
+            if there or self.time_s - still_since > STALLED_S:
                 return now
         return last
 
@@ -255,20 +280,22 @@ class Arm:
         yield from self._watched(self.orders())
         lag = min(float(np.abs(self.measured - q).max()) for q in self._recent)
         if lag > self._kit.settings.lag_max:
-            raise AttemptFailed(f"the arm is {lag:.2f} rad behind what was commanded")
+            raise Halted(f"the arm is {lag:.2f} rad behind what was commanded: what holds it?")
 
     def _watched(self, orders: Orders) -> Steps[None]:
+        before = self.seen.time_s
         seen = yield orders
-        while seen.filter is not None and seen.filter.ours and seen.filter.reasons & WAITING:
+        began = seen.time_s
+        while waits(seen):
             seen = yield orders  # it takes no commands for the time being, and holds
+        if seen.time_s > began:
+            self._waited_s += seen.time_s - before
         self._seen = seen
-        if seen.joints is None:
-            raise AttemptFailed("the joint states are silent")
         said = seen.filter
-        if said is None:
-            raise AttemptFailed("the safety filter is silent")
+        if seen.joints is None or said is None or said.halted:
+            raise Halted(stop_words(seen))
         if not said.ours:
-            raise AttemptFailed(_not_ours(seen, True))
+            raise AttemptFailed(stop_words(seen))
         shortened = said.reasons & SHORTENED
         if shortened:
             words = ", ".join(sorted(shortened))
@@ -283,16 +310,24 @@ class Arm:
         return self.q.copy()
 
 
-def _not_ours(seen: Seen, resting: bool) -> str:
+def waits(seen: Seen) -> bool:
+    """Whether the filter follows us, but takes no commands for the time being."""
+    said = seen.filter
+    return said is not None and said.ours and bool(said.reasons & WAITING)
+
+
+def stop_words(seen: Seen, resting: bool = True) -> str:
+    """Why the filter does not follow us, in words; ``resting``: whether the arm does."""
     said = seen.filter
     if seen.joints is None:
         return "the joint states are silent"
     if said is None:
         return "the safety filter is silent"
-    if said.source == "intervention":
-        return "a person took over"
+    if said.persons:
+        return TAKEN_OVER
     if said.ours and not resting:
         return "the arm does not come to rest"
-    why = ", ".join(sorted(said.reasons))
-    note = "; ".join(part for part in (why, said.note) if part)
+    why = ", ".join(sorted(said.reasons | ({"e_stop"} if said.latched else set())))
+    refused = said.note if said.state == "disarmed" or not why else ""
+    note = "; ".join(part for part in (why, refused) if part)
     return f"the safety filter is {said.state}" + (f": {note}" if note else "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_rl_nodes.episodes.reset.arm import waits
 from vla_rl_nodes.episodes.reset.kit import Kit
 from vla_rl_nodes.episodes.reset.seen import IDLE, AttemptFailed, Orders, Seen, Steps
 from vla_rl_nodes.episodes.reset.tool_actions import ToolActions, shares
@@ -16,13 +17,16 @@ HANDOVER_S = 1.0  # that the filter may take to be ours
 OPEN_S = 1.0  # that the gripper may take to open
 ENOUGH = 0.5  # of the way: at the edge of its workspace the filter shortens it
 REST_S = 0.3  # of standing still before command is given back
+LEFT = 1e-4  # m of the way that are not worth another motion
 
 
 class RetreatRun:
     """One retreat, advanced by one tick a control period until ``over``.
 
     The filter goes on from the motion that there is when the source changes, so a moving robot
-    is taken over without a jump; the way back begins from nothing and ends in nothing.
+    is taken over without a jump; the way back begins from nothing and ends in nothing. While the
+    episode is paused, or the enabling switch not held, it waits; then what is left of the way
+    begins from nothing again.
 
     Args:
         kit: the robot and its contract.
@@ -31,6 +35,7 @@ class RetreatRun:
     def __init__(self, kit: Kit) -> None:
         self._kit = kit
         self._steps: Steps[None] | None = None
+        self._waited = False  # at the last action
         self.over = False
         self.reason = ""  # why it failed; empty where it did not
 
@@ -84,8 +89,16 @@ class RetreatRun:
             if seen.width > wide - settings.width_tolerance:
                 break
             seen = yield from self._sent(actions, still, wide)
-        for share in shares(settings.retreat_m, settings.retreat_speed, kit.period_s):
-            seen = yield from self._sent(actions, share * outward, wide)
+            began = seen.time_s if self._waited else began
+        left = settings.retreat_m
+        while left > LEFT:
+            for share in shares(left, settings.retreat_speed, kit.period_s):
+                seen = yield from self._sent(actions, share * outward, wide)
+                if self._waited:
+                    break
+                left -= float(share)
+            else:
+                break
         for _ in range(max(round(REST_S / kit.period_s), 1)):
             seen = yield from self._sent(actions, still, wide)
         if seen.joints is None:
@@ -96,6 +109,9 @@ class RetreatRun:
 
     def _sent(self, actions: ToolActions, displacement: Array, width: float | None) -> Steps[Seen]:
         seen = yield Orders(True, action=actions.action(displacement, width))
+        self._waited = waits(seen)
+        while waits(seen):  # without a command: none is left over when it goes on
+            seen = yield Orders(True)
         if seen.filter is None or not seen.filter.ours:
             state = "silent" if seen.filter is None else seen.filter.state
             raise AttemptFailed(f"the safety filter took command away: it is {state}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from vla_rl_nodes.episodes.reset.arm import Arm
+from vla_rl_nodes.episodes.reset.arm import TAKEN_OVER, Arm, stop_words
 from vla_rl_nodes.episodes.reset.attempt import Attempts
 from vla_rl_nodes.episodes.reset.kit import Kit
 from vla_rl_nodes.episodes.reset.progress import Progress
@@ -13,6 +13,7 @@ from vla_rl_nodes.episodes.reset.seen import (
     IDLE,
     TAKING,
     AttemptFailed,
+    Halted,
     NeedsPerson,
     Orders,
     Phase,
@@ -26,6 +27,7 @@ from vla_rl_nodes.episodes.reset.totals import Totals
 from vla_rl_nodes.errors import InputError
 
 RELEASE_S = 2.0  # that the filter may take to let go between two attempts
+QUIET_S = 1.2  # without command after a stop: the filter takes what follows sooner for the same
 GUIDE = "bring the robot where it shall begin, let go of it, then confirm"
 
 
@@ -58,6 +60,8 @@ class ResetRun:
         self._began_s: float | None = None
         self._now_s = 0.0
         self._steps: Steps[None] | None = None
+        self._seen: Seen | None = None
+        self._halted = False  # whether what a person is asked about is a stop
 
     @property
     def over(self) -> bool:
@@ -107,15 +111,17 @@ class ResetRun:
         self._now_s = seen.time_s
         if self.over:
             return IDLE
+        self._seen = seen
         try:
-            if self._steps is None:
-                self._began_s = seen.time_s
-                self._steps = self._reset(seen)
-                orders = next(self._steps)
-            elif self._cancelled:
-                self._steps.close()
+            if self._cancelled:
+                if self._steps is not None:
+                    self._steps.close()
                 self.progress.reason = "cancelled"
                 orders = self._end(Phase.CANCELLED)
+            elif self._steps is None:
+                self._began_s = seen.time_s
+                self._steps = self._reset()
+                orders = next(self._steps)
             else:
                 orders = self._steps.send(seen)
         except StopIteration:
@@ -127,7 +133,7 @@ class ResetRun:
         self._totals.ended(self._now_s, self.progress.attempt, phase is Phase.DONE)
         return IDLE
 
-    def _reset(self, seen: Seen) -> Steps[None]:
+    def _reset(self) -> Steps[None]:
         if self.request.mode is Mode.HUMAN_GUIDED and not self._attempts.refused():
             guided = yield from self._guided()
             if not guided:
@@ -143,8 +149,12 @@ class ResetRun:
                 return
 
     def _tried(self) -> Steps[str]:
-        """All attempts; why none did, empty where one did."""
+        """All attempts; why none did, empty where one did.
+
+        What was stopped, or taken over, is not attempted again: a person is asked first.
+        """
         progress, most = self.progress, self._kit.settings.attempts
+        self._halted = False
         for _ in range(most):
             progress.attempt += 1
             try:
@@ -160,6 +170,11 @@ class ResetRun:
             except InputError as error:
                 reason = " ".join(str(error).split())
                 break
+            except Halted as error:
+                self._halted = True
+                progress.failed.append(str(error))
+                reason = _of_stop(str(error))
+                break
             except AttemptFailed as error:
                 reason = str(error)
                 progress.failed.append(reason)
@@ -167,25 +182,32 @@ class ResetRun:
                 yield from self._let_go()
         else:
             reason = f"{most} attempts failed, the last: {reason}" if most > 1 else reason
-        yield from self._let_go()
         return reason
 
-    def _let_go(self) -> Steps[None]:
-        """Gives back command, and waits until the filter has brought the arm to rest."""
+    def _let_go(self) -> Steps[Seen]:
+        """Gives back command, and waits until the filter has brought the arm to rest.
+
+        Not under the hands of a person who has taken over: the filter is armed for the reset.
+        """
+        seen = self._seen
+        while seen is not None and seen.filter is not None and seen.filter.persons:
+            seen = yield Orders(True)
         seen = yield IDLE
         until = seen.time_s + RELEASE_S
         while seen.filter is not None and seen.filter.state in (*TAKING, "stopping"):
             if seen.time_s > until:
-                return
+                break
             seen = yield IDLE
+        return seen
 
     def _asked(self, reason: str) -> Steps[bool]:
         """Waits for a person; whether he has confirmed."""
         self._ask(reason)
-        seen = yield IDLE
+        seen = yield from self._let_go()
         began, limit = seen.time_s, self._kit.settings.ask_limit_s
-        while not self._confirmed:
-            if limit > 0.0 and seen.time_s - began > limit:
+        quiet = QUIET_S if self._halted else 0.0
+        while not self._confirmed or seen.time_s - began < quiet:
+            if limit > 0.0 and seen.time_s - began > max(limit, quiet):
                 self.progress.reason = f"{reason} (nobody came within {limit:g} s)"
                 return False
             seen = yield IDLE
@@ -194,24 +216,41 @@ class ResetRun:
 
     def _guided(self) -> Steps[bool]:
         """The arm is held, for a person to lead it by the intervention's device; whether he has
-        confirmed."""
+        confirmed. What stops it meanwhile is asked about first."""
+        while True:
+            stopped = yield from self._led()
+            if not stopped:
+                return not self.over
+            self._halted = True
+            if not (yield from self._asked(_of_stop(stopped))):
+                yield self._end(Phase.FAILED)
+                return False
+
+    def _led(self) -> Steps[str]:
+        """See :meth:`_guided`; why the robot was stopped, empty where it was not."""
+        self._halted = False
         self._ask(GUIDE)
         arm, limit = Arm(self._kit, self.progress), self._kit.settings.ask_limit_s
         seen = yield Orders(True)
-        began = seen.time_s
+        began, taken = seen.time_s, False
         while not self._confirmed:
             if limit > 0.0 and seen.time_s - began > limit:
                 self.progress.reason = f"nobody came within {limit:g} s"
                 yield self._end(Phase.FAILED)
-                return False
-            if seen.filter is None or not seen.filter.ours:
+                return ""
+            said = seen.filter
+            led = said is not None and (said.ours or said.persons)
+            if said is not None and taken and not led:
+                return stop_words(seen)
+            taken = taken or led
+            if said is None or not said.ours:
                 arm.q = None  # where he leaves it, it is held
             elif arm.q is None and arm.rests(seen):
                 arm.hold_at(seen)
             seen = yield arm.orders()
         self._helped()
         yield from self._let_go()
-        return True
+        return ""
 
     def _ask(self, reason: str) -> None:
         self._confirmed = False
@@ -223,5 +262,13 @@ class ResetRun:
 
     def _helped(self) -> None:
         self._confirmed = False
-        self._attempts.trusted = True
+        # Who has looked at a stop has not said that the objects lie where they should.
+        self._attempts.trusted = self._attempts.trusted or not self._halted
         self._totals.person(self._now_s)
+
+
+def _of_stop(words: str) -> str:
+    """What a person is asked about a stop, or who has taken over."""
+    if words == TAKEN_OVER:
+        return f"{words}; confirm when the reset may go on"
+    return f"{words}; look why, then confirm"

@@ -8,13 +8,23 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from vla_rl_nodes.contract.load import load_yaml, named_file
-from vla_rl_nodes.contract.spec import Component, Finite, Name, Positive, Strict
+from vla_rl_nodes.contract.spec import Component, Name, Strict
 
-Point = Annotated[list[Finite], Field(min_length=3, max_length=3)]
-Planar = Annotated[list[Finite], Field(min_length=2, max_length=2)]
-NotNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
-Half = Annotated[list[NotNegative], Field(min_length=2, max_length=2)]
-Half3 = Annotated[list[NotNegative], Field(min_length=3, max_length=3)]
+# What an arm on a table can have to do with: anything beyond is a slip of the pen.
+Place = Annotated[float, Field(ge=-3.0, le=3.0, allow_inf_nan=False)]  # m
+Length = Annotated[float, Field(gt=0.0, le=0.5, allow_inf_nan=False)]  # m
+Width = Annotated[float, Field(ge=0.0, le=0.5, allow_inf_nan=False)]  # m
+Way = Annotated[float, Field(ge=-1.0, le=1.0, allow_inf_nan=False)]  # m
+HalfRange = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]  # m
+Turn = Annotated[float, Field(ge=-6.3, le=6.3, allow_inf_nan=False)]  # rad
+HalfTurn = Annotated[float, Field(ge=0.0, le=3.2, allow_inf_nan=False)]  # rad
+ToolSpeed = Annotated[float, Field(gt=0.0, le=0.5, allow_inf_nan=False)]  # m/s
+Share = Annotated[float, Field(gt=0.0, le=3.0, allow_inf_nan=False)]
+Point = Annotated[list[Place], Field(min_length=3, max_length=3)]
+Planar = Annotated[list[Place], Field(min_length=2, max_length=2)]
+Step3 = Annotated[list[Way], Field(min_length=3, max_length=3)]
+Half = Annotated[list[HalfRange], Field(min_length=2, max_length=2)]
+Half3 = Annotated[list[HalfRange], Field(min_length=3, max_length=3)]
 Angle = Annotated[float, Field(gt=0.0, lt=1.6)]
 
 
@@ -22,9 +32,9 @@ class ToolStart(Strict):
     """Where the tool begins, pointing down: each of x, y, z and yaw uniform about this pose."""
 
     position_m: Point
-    yaw_rad: Finite
+    yaw_rad: Turn
     half_range_m: Half3
-    yaw_half_range_rad: NotNegative
+    yaw_half_range_rad: HalfTurn
 
 
 class Spawn(Strict):
@@ -33,8 +43,8 @@ class Spawn(Strict):
 
     centre_m: Planar
     half_range_m: Half
-    yaw_rad: NotNegative
-    slack_m: NotNegative = 0.005
+    yaw_rad: HalfTurn
+    slack_m: Annotated[float, Field(ge=0.0, le=0.1, allow_inf_nan=False)] = 0.005
 
 
 class ResetObject(Strict):
@@ -45,8 +55,8 @@ class ResetObject(Strict):
     """
 
     name: Name
-    edge_m: Positive
-    support_m: Finite
+    edge_m: Length
+    support_m: Place
     spawn: Spawn
     upright: Literal["any_face", "z"]
     tilt_max_rad: Angle
@@ -56,14 +66,14 @@ class OpenGripper(Strict):
     """The gripper goes to an opening and stays there."""
 
     do: Literal["gripper"]
-    width_m: NotNegative
+    width_m: Width
 
 
 class Lift(Strict):
     """The tool goes straight up, as far as the workspace lets it."""
 
     do: Literal["lift"]
-    by_m: Positive
+    by_m: Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False)]
 
 
 class PutBack(Strict):
@@ -77,22 +87,22 @@ class GoTo(Strict):
     """The arm goes home, or to joint positions by name (rad)."""
 
     do: Literal["joints"]
-    to: Literal["home"] | dict[Component, Finite]
+    to: Literal["home"] | dict[Component, Turn]
 
 
 class ToolMove(Strict):
     """The tool goes along the base's axes by ``by_m``, through the contract's own actions."""
 
     do: Literal["tool"]
-    by_m: Point
-    speed: Positive = 0.1
+    by_m: Step3
+    speed: ToolSpeed = 0.1
 
 
 class Rest(Strict):
     """Waits until the arm has been at rest for so long."""
 
     do: Literal["rest"]
-    seconds: Positive
+    seconds: Annotated[float, Field(gt=0.0, le=600.0, allow_inf_nan=False)]
 
 
 Step = Annotated[OpenGripper | Lift | PutBack | GoTo | ToolMove | Rest, Field(discriminator="do")]
@@ -101,10 +111,17 @@ Step = Annotated[OpenGripper | Lift | PutBack | GoTo | ToolMove | Rest, Field(di
 class PickNumbers(Strict):
     """How objects are picked up and put down; m and m/s."""
 
-    hover_m: Positive = 0.12
-    approach_speed: Positive = 0.08
-    lowest_tool_m: Finite = 0.015
-    grip_share: Annotated[list[Positive], Field(min_length=2, max_length=2)] = [0.7, 1.45]
+    hover_m: Length = 0.12
+    approach_speed: ToolSpeed = 0.08
+    lowest_tool_m: Annotated[float, Field(ge=-0.5, le=0.5, allow_inf_nan=False)] = 0.015
+    grip_share: Annotated[list[Share], Field(min_length=2, max_length=2)] = [0.7, 1.45]
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        least, most = self.grip_share
+        if least >= most:
+            raise ValueError(f"grip_share goes from {least:g} to {most:g}; give the lower first")
+        return self
 
 
 class ResetScript(Strict):
@@ -113,8 +130,8 @@ class ResetScript(Strict):
     reset: Literal[1]
     name: Name
     tool_start: ToolStart | None = None
-    joint_half_range_rad: NotNegative = 0.0
-    gripper_m: NotNegative | None = None
+    joint_half_range_rad: Annotated[float, Field(ge=0.0, le=0.5, allow_inf_nan=False)] = 0.0
+    gripper_m: Width | None = None
     objects: list[ResetObject] = []
     steps: list[Step] = []
     pick: PickNumbers = PickNumbers()

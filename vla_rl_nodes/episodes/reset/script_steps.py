@@ -88,10 +88,10 @@ def _goal(kit: Kit, step: GoTo) -> Array:
 
 
 def _rest(kit: Kit, arm: Arm, step: Rest) -> Steps[None]:
-    began = since = arm.seen.time_s
-    while arm.seen.time_s - since < step.seconds:
-        if arm.seen.time_s - began > step.seconds + REST_LIMIT_S:
+    began = since = arm.time_s
+    while arm.time_s - since < step.seconds:
+        if arm.time_s - began > step.seconds + REST_LIMIT_S:
             raise AttemptFailed("the arm does not come to rest")
         yield from arm.tick()
         if arm.seen.speed >= kit.settings.rest_speed:
-            since = arm.seen.time_s
+            since = arm.time_s

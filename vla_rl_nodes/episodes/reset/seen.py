@@ -14,6 +14,12 @@ T = TypeVar("T")
 
 TAKING = ("armed", "holding")  # states in which the filter follows commands
 SOURCE = "reset"  # what the filter calls us
+PERSON = "intervention"
+# What stops a robot only when something is wrong with it, or about it.
+GRAVE = frozenset(
+    ("e_stop", "wrench", "tracking_error", "clock_jump", "future_stamp", "stale_state",
+     "tick_overrun", "body")
+)  # fmt: skip
 
 
 class Phase(StrEnum):
@@ -40,17 +46,33 @@ class FilterSeen(NamedTuple):
         source: who is in command; empty when nobody's commands are taken.
         reasons: names of all since the last tick, see ``safety.reasons``.
         note: why it was not armed, where that is known.
+        latched: whether the emergency stop is latched.
     """
 
     state: str
     source: str
     reasons: frozenset[str] = frozenset()
     note: str = ""
+    latched: bool = False
 
     @property
     def ours(self) -> bool:
         """Whether it follows the reset's commands."""
         return self.state in TAKING and self.source == SOURCE
+
+    @property
+    def persons(self) -> bool:
+        """Whether a person has taken over, and the robot may still move."""
+        return self.source == PERSON and self.state in (*TAKING, "stopping")
+
+    @property
+    def halted(self) -> bool:
+        """Whether a robot that followed us was taken over, or stopped by something that a person
+        has to look at: by anything but commands of ours that came late."""
+        if self.ours:  # held, it gives way to a force: armed, one message of it was late
+            return self.state == "holding" and "wrench" in self.reasons
+        late = "stale_command" in self.reasons and self.state != "faulted"
+        return self.persons or self.latched or not late or bool(self.reasons & GRAVE)
 
 
 class NamedState(NamedTuple):
@@ -70,6 +92,7 @@ class Seen(NamedTuple):
         width: the gripper's measured opening, m; None without one.
         filter: the safety filter.
         state: the simulator's ``sim/state``; None where there is none.
+        opening: to which the gripper was sent last, m; None where nobody knows.
     """
 
     time_s: float
@@ -78,6 +101,7 @@ class Seen(NamedTuple):
     width: float | None
     filter: FilterSeen | None
     state: NamedState | None = None
+    opening: float | None = None
 
     def pose(self, name: str) -> Array | None:
         """Pose [7] of an object in the base frame: x y z in m, unit quaternion w x y z; None
@@ -116,6 +140,10 @@ class Refused(Exception):  # noqa: N818
 
 class AttemptFailed(Exception):  # noqa: N818
     """This attempt is over; another plan or another seed may do better. Says why."""
+
+
+class Halted(Exception):  # noqa: N818
+    """The robot was stopped, or taken over: it moves again only when a person has said so."""
 
 
 class NeedsPerson(Exception):  # noqa: N818

@@ -200,7 +200,9 @@ class Panel:
         age_ns = now_ns - verdict.stamp_ns
         seat.latency_ms = age_ns / 1e6
         late = age_ns > seat.max_age_ns
-        if (late or self.held) and name == self._rewards and seat.judge.adds:
+        # A film is of the whole episode, whatever was going on when it ended.
+        held = self.held and seat.film is None
+        if (late or held) and name == self._rewards and seat.judge.adds:
             self._owed += verdict.reward or 0.0  # earned all the same; told with the next one
         if late:
             seat.late += 1
@@ -209,7 +211,7 @@ class Panel:
                 f" {seat.max_age_ns / 1e9:g} s is told; make it quicker or raise max_age_s",
                 f"{name} late",
             )
-        if late or self.held:
+        if late or held:
             return []
         seat.verdicts += 1
         told = []

@@ -15,6 +15,7 @@ from vla_rl_nodes.episodes.reward.verdict import Verdict
 from vla_rl_nodes.errors import InputError
 
 BEST = 5
+LONGEST = 4000  # characters of an answer
 _ANSWER = re.compile(r"ANSWER: ([1-5])")
 
 
@@ -46,8 +47,19 @@ def parse_answer(place: object, text: str) -> Scored:
     What stands before that line is the critique, as it is.
 
     Raises:
-        InputError: there is no such line, more than one, or something after it.
+        InputError: there is no such line, more than one, or something after it; or it is too
+            long, or no text that could be published.
     """
+    if len(text) > LONGEST:
+        problem = f"has an answer of {len(text)} characters, at most {LONGEST} are taken"
+        raise InputError(place, problem, "have it say less")
+    try:
+        text.encode("utf-8")
+        publishable = "\0" not in text
+    except UnicodeEncodeError:
+        publishable = False
+    if not publishable:
+        raise InputError(place, "has an answer that is no plain text", "check what serves there")
     *before, last = text.rstrip().split("\n")
     match = _ANSWER.fullmatch(last)
     if match is None or any(line.lstrip().upper().startswith("ANSWER") for line in before):

@@ -1,5 +1,5 @@
 // What the person's hands do: buttons, keys, and moving the robot while a key is held.
-const EVERY_MS = 50; // what is held is said again and again; the server lets go without that
+const EVERY_MS = 50; // what is held is said again and again; without that the robot is held still
 const STICKS = [
   // [key, words, stick, sign]
   ["KeyQ", "Q", "↺ turn", 5, 1], ["ArrowUp", "↑", "x +", 0, 1], ["KeyE", "E", "↻ turn", 5, -1], ["PageUp", "PgUp", "z +", 2, 1],
@@ -53,9 +53,9 @@ export class Hands {
     this.give.addEventListener("click", () => this.link.ask({ kind: "give" }));
     window.addEventListener("keydown", (event) => this.down(event));
     window.addEventListener("keyup", (event) => this.up(event.code));
-    window.addEventListener("blur", () => this.letGo());
-    window.addEventListener("pagehide", () => this.letGo());
-    document.addEventListener("visibilitychange", () => document.hidden && this.letGo());
+    window.addEventListener("blur", () => this.lose());
+    window.addEventListener("pagehide", () => this.lose());
+    document.addEventListener("visibilitychange", () => document.hidden && this.lose());
     this.enable();
   }
 
@@ -93,7 +93,7 @@ export class Hands {
 
   state(state) {
     const mine = state.control.mine;
-    if (this.mine && !mine) this.letGo();
+    if (this.mine && !mine) this.lose();
     this.mine = mine;
     this.other = mine ? "" : state.control.name;
     const paused = state.episode.paused;
@@ -113,7 +113,7 @@ export class Hands {
     this.live = live;
     if (!live) {
       this.mine = false;
-      this.letGo();
+      this.lose();
       for (const button of this.acts) button.classList.remove("likely");
     }
     this.enable();
@@ -187,11 +187,10 @@ export class Hands {
     if (!this.held.size) this.rest();
   }
 
-  letGo() {
-    if (!this.held.size) return;
+  // Nobody let go: nothing more is said, and the robot is held instead of given back.
+  lose() {
     for (const code of this.held) this.pads.get(code)?.classList.remove("held");
     this.held.clear();
-    this.tell();
     this.rest();
   }
 

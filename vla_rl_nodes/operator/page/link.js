@@ -1,6 +1,7 @@
 // The WebSocket to the robot's page server: opened again for as long as the page is open.
 const SILENT_MS = 1000; // without a state what is shown counts as old
 const DEAD_MS = 8000; // then the connection is given up and opened again
+const WHY = { 4001: "There are as many viewers as there may be", 4002: "The session is over" };
 const FIRST_MS = 250, LONGEST_MS = 3000;
 
 export class Link {
@@ -56,8 +57,7 @@ export class Link {
 
   async closed(event) {
     this.socket = null;
-    const text = event.code === 4001 ? "There are as many viewers as there may be" : "The server does not answer";
-    this.lose(text);
+    this.lose(WHY[event.code] ?? "The server does not answer");
     const wait = this.waitMs * (0.75 + 0.5 * Math.random());
     this.waitMs = Math.min(2 * this.waitMs, LONGEST_MS);
     await new Promise((done) => setTimeout(done, wait));
