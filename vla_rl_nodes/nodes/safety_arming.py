@@ -157,7 +157,7 @@ class Arming:
                 self._reset_is_over()
                 return
             if self._reset_dead:
-                self.refused = "it was stopped in this reset; ask for another one"
+                self.refused = "it was stopped in this reset; confirm, or ask for another one"
                 return
             episode_id = RESET
         elif episode_id == self._dead_id or (

@@ -8,6 +8,7 @@ import numpy as np
 import ruckig
 from numpy.typing import NDArray
 
+from vla_rl_nodes.episodes.reset.check import finer
 from vla_rl_nodes.errors import InputError
 from vla_rl_nodes.robots.kinematics import Kinematics
 from vla_rl_nodes.robots.model import Robot
@@ -19,6 +20,7 @@ SAME = 1e-6  # rad: two points closer than this are one
 CORNER = 0.97  # cosine of the turn, of joint-space directions, from which on the arm stops
 BEND_S = 0.05  # s over which a smaller turn is taken
 TOOL_SHARE = 0.7  # of the tool's speed limit
+LOOK = 0.05  # rad of the joint that turns most, between two looks at the tool's speed
 SLOWEST = 0.005  # rad/s along the way; slower than this is no plan
 
 
@@ -66,7 +68,7 @@ class Timing:
         along = np.concatenate([[0.0], np.cumsum(lengths)])
         directions = steps / lengths[:, None]
         turned = np.maximum(np.abs(directions), 1e-9)
-        fastest = self._fastest(leg, directions, lengths, tool_speed)
+        fastest = self._fastest(leg, directions, tool_speed)
         if not fastest > SLOWEST:
             place = "reset plan"
             raise InputError(place, "a joint is at the end of its range", "move the arm by hand")
@@ -83,9 +85,7 @@ class Timing:
         places = [float(trajectory.at_time(float(t))[0][0]) for t in times]
         return np.stack([np.interp(places, along, joint) for joint in leg.T], axis=1)
 
-    def _fastest(
-        self, leg: Array, directions: Array, lengths: Array, tool_speed: float | None
-    ) -> float:
+    def _fastest(self, leg: Array, directions: Array, tool_speed: float | None) -> float:
         """Greatest speed along the way that no joint and no tool finds too fast, rad/s."""
         turned = np.maximum(np.abs(directions), 1e-9)
         # Bounds depend on the position and on the direction: both ends of each piece count.
@@ -100,24 +100,16 @@ class Timing:
             fastest = min(fastest, float(limit.min()))
         speeds = [s for s in (tool_speed, self._tool_speed) if s is not None]
         if speeds and self._kinematics.has_tool:
-            points = self._kinematics.tool_points(np.concatenate([_finer(leg), leg[-1:]]))
-            ways = np.sqrt((np.diff(points, axis=0) ** 2).sum(axis=1))
-            fine = np.repeat(lengths / PARTS, PARTS)
-            fastest = min(fastest, min(speeds) / max(float((ways / fine).max()), 1e-9))
+            fine = finer(leg, LOOK)
+            ways = np.sqrt((np.diff(self._kinematics.tool_points(fine), axis=0) ** 2).sum(axis=1))
+            turns = np.sqrt((np.diff(fine, axis=0) ** 2).sum(axis=1))
+            fastest = min(fastest, min(speeds) / max(float((ways / turns).max()), 1e-9))
         return fastest
 
     @property
     def _tool_speed(self) -> float | None:
         most = self._limits.tool_speed_max
         return None if most is None else TOOL_SHARE * most
-
-
-PARTS = 4  # that each piece is divided into where the tool's speed is looked at
-
-
-def _finer(leg: Array) -> Array:
-    shares = np.arange(PARTS)[:, None] / PARTS
-    return np.concatenate([a + shares * (b - a) for a, b in pairwise(leg)])
 
 
 def _distinct(way: Array) -> Array:
