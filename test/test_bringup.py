@@ -46,13 +46,19 @@ def test_people_are_let_in_where_they_are_asked_for() -> None:
     assert not {"intervention", "operator_page", "retry_monitor", "motion_paths"} & set(plain)
     asked = graph(
         "franka_pick", sim=False, intervention="spacemouse, gamepad", operator=True,
-        retries="franka_pick", view=True, parameters={"intervention": {"mine": 1}},
+        retries="franka_pick", view=True,
+        parameters={"intervention": {"mine": 1}, "reward": {"rewards": "steps_to_go"}},
     )  # fmt: skip
     by_name = {node.executable: node.parameters for node in asked}
     assert by_name["intervention"]["devices"] == "spacemouse,gamepad,page"
     assert by_name["intervention"]["mine"] == 1
     assert by_name["retry_monitor"]["retries"] == "franka_pick"
     assert {"operator_page", "motion_paths"} <= set(by_name)
+
+
+def test_retries_that_would_hear_of_no_progress_are_refused() -> None:
+    with pytest.raises(InputError, match="reward franka_pick: would watch nothing"):
+        graph("franka_pick", sim=True, retries="franka_pick")
 
 
 def test_without_a_simulator_the_arm_goes_to_its_start_by_itself() -> None:

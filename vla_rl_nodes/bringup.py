@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from vla_rl_nodes.closable import Closable
-from vla_rl_nodes.contract.load import load_contract
+from vla_rl_nodes.contract.load import load_contract, load_yaml, named_file
+from vla_rl_nodes.episodes.reward.spec import Rewards
 from vla_rl_nodes.errors import InputError
 from vla_rl_nodes.link.robot_settings import load_robot_settings
 
@@ -65,7 +66,8 @@ def graph(
         parameters: further parameters by executable.
 
     Raises:
-        InputError: parameters for a node that is not in the graph, or bad settings of the link.
+        InputError: parameters for a node that is not in the graph, bad settings of the link, or
+            retries with a reward that tells no progress.
     """
     names = [
         "camera_ingest", "proprio_ingest", "safety_filter", "episode", "reset", "reward",
@@ -86,6 +88,8 @@ def graph(
         if wanted:
             names.append(name)
             further[name] = {**own, **further.get(name, {})}
+    if retries:
+        _refuse_blind(contract, str(further.get("reward", {}).get("rewards", "")))
     # Without a simulator the arm goes to its start by itself, and plans by the filter's limits.
     further["reset"] = {
         "mode": "simulation" if sim else "start",
@@ -103,6 +107,16 @@ def graph(
     if unknown is not None:
         raise InputError(unknown, "is no node of this graph", f"give one of {', '.join(names)}")
     return [NodeSpec(name, {"contract": contract, **further.get(name, {})}) for name in names]
+
+
+def _refuse_blind(contract: str, rewards: str) -> None:
+    """A retry monitor that hears of no progress would never do anything, and nobody would know."""
+    named = load_yaml(named_file("rewards", rewards or load_contract(contract).name), Rewards)
+    if named.roles.progress is None:
+        raise InputError(
+            f"retries with the reward {named.name}", "would watch nothing: it tells no progress",
+            "name a reward whose roles have a progress, such as steps_to_go",
+        )  # fmt: skip
 
 
 def hold_pose(robot: str) -> list[NodeSpec]:

@@ -173,7 +173,7 @@ def test_rewards_from_elsewhere_do_not_count(robot: FakeRobot) -> None:
         robot.reward(success, stamp)
     count = len(robot.ticks)
     robot.graph.wait(lambda: len(robot.ticks) > count + 5, 10.0, "ticks")
-    robot.wait_for("running", episode_id=episode_id)
+    assert robot.wait_for("running", episode_id=episode_id).values["reason"] == ""
     robot.graph.wait_for_line("episode", "reward: success is 7")
     robot.call("abort")
 

@@ -129,6 +129,9 @@ def test_the_joints_of_the_simulator_are_what_he_sees(tmp_path: Path) -> None:
     """A state that lacks what he needs is said once, and he waits."""
     spec = NodeSpec("sim_person", {"contract": CONTRACT})
     with alone(tmp_path, spec, NAMESPACE) as running:
+        twists = running.listen(Twist, DEVICE.topic)
         message: JointState = vector_message(running.now_ns(), ["cube_x"], [0.5])
         running.publish("sim/state", message)
         running.wait_for_line("sim_person", "sim/state")
+        running.wait(lambda: len(twists) > 30, 10.0, "a driver that goes on")
+        assert not any(twist.linear.x or twist.linear.z for _, twist in list(twists))

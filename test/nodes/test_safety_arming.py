@@ -51,18 +51,13 @@ class Rig:
         self.inputs = SimpleNamespace(
             position=(NOW.ros_ns, np.zeros(7)), reset_active=False, measured_opening=0.08,
             arm_position=lambda: np.zeros(7), gripper_width=lambda now_ns: 0.08,
-            forget_silent_reset=lambda now: None,
+            forget_silent_reset=lambda now: None, episode_silent=lambda now: False,
         )  # fmt: skip
-        node: Any = SimpleNamespace(
-            create_service=lambda *args: None, create_subscription=self._listen
-        )
+        node: Any = SimpleNamespace(create_service=lambda *args: None)
         self.now = NOW
         complaints: Any = SimpleNamespace(say=self.said.append)
         parts: Any = self.filter, threading.Lock(), self.inputs, self.episode
         self.arming = Arming(node, *parts, complaints, mode)
-
-    def _listen(self, kind: Any, topic: str, heard: Any, profile: Any) -> None:
-        self.lives = heard
 
     def tick(self, cause: Reason = NONE, after_s: float = 0.0) -> State:
         """One tick, some time after the last."""
@@ -152,11 +147,10 @@ def test_without_the_episodes_node_nothing_stays_armed() -> None:
     rig = Rig()
     rig.ready("a")
     assert rig.tick() is State.ARMED
-    assert rig.tick(after_s=5.0) is State.ARMED  # it has never spoken: an older node
-    rig.arming._alive._heard_ns = rig.now.steady_ns
     rig.episode.state = Episode.RUNNING
-    assert rig.tick(after_s=0.9) is State.ARMED
-    assert rig.tick(after_s=0.2) is State.DISARMED
+    assert rig.tick() is State.ARMED
+    rig.inputs.episode_silent = lambda now: True
+    assert rig.tick() is State.DISARMED
     assert "episode/alive" in str(rig.said[0])
     for _ in range(3):
         assert rig.tick(after_s=0.1) is State.DISARMED

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from vla_rl_nodes.contract.load import load_contract
 from vla_rl_nodes.errors import InputError
-from vla_rl_nodes.nodes import safety_inputs
+from vla_rl_nodes.nodes import episode_alive, safety_inputs
 from vla_rl_nodes.nodes.safety_inputs import RESET_SILENT_NS, SafetyInputs, up_in_body
+from vla_rl_nodes.nodes.vector import vector_message
 from vla_rl_nodes.robots.load import load_robot
 from vla_rl_nodes.safety.state import Instant, Source
 
@@ -83,3 +84,39 @@ def test_a_reset_that_falls_silent_is_over(monkeypatch: pytest.MonkeyPatch) -> N
     assert not inputs.reset_active
     assert engaged[-1] == (Source.RESET, False) and engaged.count((Source.RESET, False)) == 1
     assert len(said) == 1 and "silent" in said[0]
+
+
+def test_without_the_episodes_node_a_policy_commands_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    heard: dict[str, Any] = {}
+    offered: list[Source] = []
+    said: list[str] = []
+    now = [Instant(0, 10**12)]
+    for module in (safety_inputs, episode_alive):
+        monkeypatch.setattr(module, "instant", lambda node: now[0])
+
+    def subscribe(kind: Any, topic: str, callback: Any, profile: Any, **options: Any) -> None:
+        heard[topic] = callback
+
+    safety: Any = SimpleNamespace(
+        command=lambda source, *rest: offered.append(source), joints=print, residual=print,
+        joint_names=(),
+    )  # fmt: skip
+    node: Any = SimpleNamespace(create_subscription=subscribe)
+    episode: Any = SimpleNamespace(running_id="e")
+    complaints: Any = SimpleNamespace(say=lambda line, kind="": said.append(line))
+    anything: Any = None
+    contract = load_contract("franka_pick")
+    SafetyInputs(
+        node, load_robot("fr3"), contract, anything, safety, threading.Lock(), episode, complaints
+    )
+    action = vector_message(0, contract.action.names, np.zeros(5))
+    heard["episode/alive"](SimpleNamespace(data=True))
+    heard["policy/command"](action)
+    assert offered == [Source.POLICY] and not said
+    now[0] = Instant(0, now[0].steady_ns + episode_alive.SILENT_NS + 1)
+    heard["policy/command"](action)
+    heard["intervention/command"](action)  # a person needs no episode
+    assert offered == [Source.POLICY, Source.INTERVENTION]
+    assert said == ["policy/command: no episode is running; start one"]

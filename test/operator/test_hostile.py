@@ -71,24 +71,6 @@ def test_binary_and_huge_frames_end_the_connection() -> None:
     run(scenario)
 
 
-def test_a_flood_ends_its_own_connection_only() -> None:
-    async def scenario() -> None:
-        async with serving() as page, page.browser() as good:
-            async with page.session.ws_connect(page.address + "state") as socket:
-                for _ in range(1000):
-                    if socket.closed:
-                        break
-                    try:
-                        await socket.send_str('{"kind":"seen","number":0}')
-                    except ConnectionError:
-                        break
-                while not socket.closed:
-                    await socket.receive()
-            await good.state(lambda s: s["control"]["viewers"] == 1)
-
-    run(scenario)
-
-
 @pytest.mark.parametrize(
     "headers",
     [

@@ -79,5 +79,7 @@ def test_a_viewer_that_shows_nothing_for_long_is_let_go(monkeypatch: pytest.Monk
             async with asyncio.timeout(20.0):
                 while not slow.socket.closed:
                     await asyncio.sleep(0.01)
+            async with page.browser() as other:  # and nobody else is
+                assert (await other.ask(kind="e_stop"))["ok"]
 
     run(scenario)

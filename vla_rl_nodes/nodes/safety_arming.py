@@ -14,7 +14,6 @@ from vla_rl_nodes.episodes.machine import State as EpisodeStates
 from vla_rl_nodes.errors import InputError
 from vla_rl_nodes.nodes.clocks import instant
 from vla_rl_nodes.nodes.complaints import Complaints
-from vla_rl_nodes.nodes.episode_alive import EpisodeAlive
 from vla_rl_nodes.nodes.episode_state import EpisodeState
 from vla_rl_nodes.nodes.safety_inputs import SafetyInputs
 from vla_rl_nodes.safety.filter import SafetyFilter
@@ -71,7 +70,6 @@ class Arming:
             raise InputError(place, "is no way of arming", f"give {' or '.join(MODES)}")
         self._node, self._filter, self._lock, self._inputs = node, safety, lock, inputs
         self._episode, self._complaints, self._mode = episode, complaints, mode
-        self._alive = EpisodeAlive(node)
         self._grip = GripMemory()
         self._armed_for = ""
         self._dead_id = ""  # an episode that is not armed for any more
@@ -199,7 +197,7 @@ class Arming:
             self._reset_dead = False
         if self._filter.latched and state in (EpisodeStates.RESETTING, EpisodeStates.READY):
             self._dead_id = self._episode.episode_id
-        elif state in UNDER_WAY and self._alive.silent(now):
+        elif state in UNDER_WAY and self._inputs.episode_silent(now):
             self._dead_id = self._episode.episode_id
             if self._armed_for:
                 self._armed_for = ""

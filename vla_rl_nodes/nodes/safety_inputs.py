@@ -18,6 +18,7 @@ from vla_rl_nodes.contract.spec import Contract
 from vla_rl_nodes.errors import InputError
 from vla_rl_nodes.nodes.clocks import instant
 from vla_rl_nodes.nodes.complaints import Complaints
+from vla_rl_nodes.nodes.episode_alive import EpisodeAlive
 from vla_rl_nodes.nodes.episode_state import EpisodeState
 from vla_rl_nodes.nodes.qos import COMMAND, SENSOR, STREAM
 from vla_rl_nodes.robots.kinematics import Kinematics
@@ -82,6 +83,7 @@ class SafetyInputs:
         self.reset_active = False  # whether a reset asks for the arm; read it under the lock
         self._reset_said_ns = 0  # steady time of the last word of it
         self._gripper: tuple[int, float] | None = None
+        self._alive = EpisodeAlive(node)
         topics = robot.topics
         node.create_subscription(JointState, topics.joint_states, self._hear_joints, SENSOR)
         if topics.gripper_joint_states is not None:
@@ -123,6 +125,10 @@ class SafetyInputs:
         if self.position is None:
             raise InputError("arm", "no joint state was heard", "start the robot's driver")
         return self.position[1]
+
+    def episode_silent(self, now: Instant) -> bool:
+        """Whether the episode's node has fallen silent."""
+        return self._alive.silent(now)
 
     @property
     def measured_opening(self) -> float | None:
@@ -216,10 +222,11 @@ class SafetyInputs:
                 f"{topic}: names its axes in another order; send {', '.join(names)}"
             )
             return
-        if in_episode and self._episode.running_id is None:
+        now = instant(self._node)
+        # However the filter is armed: nobody is there who would end the episode.
+        if in_episode and (self._episode.running_id is None or self._alive.silent(now)):
             self._complaints.say(f"{topic}: no episode is running; start one", kind=topic)
             return
-        now = instant(self._node)
         with self._lock:
             refusal = offer(stamp_ns(message), now, message.name, message.position)
         self._refuse(topic, refusal)
